@@ -1,0 +1,1 @@
+"""What trading is: values in, values out. No Django, no I/O, no clock, no threads."""
