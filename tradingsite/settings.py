@@ -1,4 +1,4 @@
-"""Settings from the environment (a `.env` beside manage.py is read too). Everything from day to day is a row."""
+"""Settings from the environment (a `.env` beside manage.py, or the file DOTENV names, is read too). Everything from day to day is a row."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
-environ.Env.read_env(BASE_DIR / ".env")
+environ.Env.read_env(env.str("DOTENV", default=str(BASE_DIR / ".env")))
 
 
 def _secret_key() -> str:

@@ -1,0 +1,76 @@
+# Needs Python 3.11, 3.12 or 3.13 and make, nothing else. All that is installed goes into VENV;
+# PYTHON=/path/to/python chooses the interpreter it is made from.
+SHELL := /bin/sh
+VENV ?= .venv
+PYTHON ?=
+PY := $(VENV)/bin/python
+PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet --require-hashes --requirement
+# What the tests and checks may touch: never the developer's own .env, database or bar files.
+SANDBOX := env DOTENV=/dev/null VAR_DIR="$(abspath $(VENV))/var"
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bench requirements clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.runtime ## Import real daily prices, backtest a portfolio on them, write the report
+	$(PY) manage.py migrate --verbosity 0
+	$(PY) manage.py import_demo
+	$(PY) manage.py backtest --config examples/demo.yaml
+
+test: check ## Lint, types, import contracts, migrations, then all tests with coverage
+	$(PY) -m pytest --numprocesses auto --dist loadfile --cov --cov-report=
+	$(PY) -m coverage report --skip-covered --skip-empty
+	$(PY) -m coverage report --format=total --fail-under=85 --include='domain/*,gateway/*,*/services.py' >/dev/null || \
+	  { echo "coverage of domain, gateway and services is under 85 %" >&2; exit 1; }
+
+check: $(VENV)/.test ## The quick half of `make test`: everything but the tests
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive .
+	$(SANDBOX) $(PY) manage.py check --fail-level WARNING
+	$(SANDBOX) $(PY) manage.py makemigrations --check --dry-run
+
+bench: $(VENV)/.runtime ## Measure against backtrader, vectorbt and backtesting.py; rewrites docs/performance.md
+	$(PY) -m benchmarks
+
+requirements: $(VENV)/.python ## Resolve the newest versions that pyproject.toml allows into requirements/
+	$(PY) -m venv $(VENV)/resolver
+	$(VENV)/resolver/bin/python -m pip install --disable-pip-version-check --quiet uv
+	$(RESOLVE) --extra demo --output-file requirements/runtime.txt
+	$(RESOLVE) --extra demo --group test --group oracle --group lint \
+	  --constraints requirements/runtime.txt --output-file requirements/test.txt
+RESOLVE = $(VENV)/resolver/bin/uv pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 \
+  --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
+clean: ## Remove the environment and the caches; var/ (your data) stays
+	@if [ -e "$(VENV)" ] && [ ! -e "$(VENV)/pyvenv.cfg" ]; then echo "$(VENV) is not a virtual environment" >&2; exit 1; fi
+	rm -rf "$(VENV)" benchmarks/.envs benchmarks/.data build *.egg-info .coverage .coverage.* \
+	  .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Found by running it: a name on PATH may be a shim of a version that is not there, or a Python without venv.
+$(VENV)/.python:
+	@for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
+	    echo "Making $(VENV) with $$("$$python" --version)"; \
+	    "$$python" -m venv "$(VENV)" && touch "$@"; exit; \
+	  fi; \
+	done; \
+	echo "No usable Python found (looked for: $(or $(PYTHON),python3 python3.13 python3.12 python3.11))." >&2; \
+	echo "Install Python 3.11, 3.12 or 3.13 with its venv module (Debian, Ubuntu: apt install python3-venv)," >&2; \
+	echo "or name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1
+
+$(VENV)/.runtime: requirements/runtime.txt $(VENV)/.python
+	@echo "Installing what $< pins (about half a minute the first time)"
+	@$(PIP_INSTALL) $<
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.python
+	@echo "Installing what $< pins (about a minute the first time)"
+	@$(PIP_INSTALL) $<
+	@touch $@

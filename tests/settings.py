@@ -1,0 +1,21 @@
+"""The site's settings on a state folder of this test process's own, so that no test sees or harms a real one.
+
+Commands that a test starts inherit the folder through the environment. Each xdist worker has another one.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+state = tempfile.mkdtemp(prefix="ibdesk-tests-")
+atexit.register(shutil.rmtree, state, ignore_errors=True)
+
+for name in ("BARS_URL", "DEBUG", "SECRET_KEY", "ALLOWED_HOSTS"):
+    os.environ.pop(name, None)
+os.environ["DOTENV"] = os.devnull
+os.environ["VAR_DIR"] = state
+os.environ["PLUGINS_DIR"] = f"{state}/plugins"
+os.environ["DJANGO_SETTINGS_MODULE"] = "tradingsite.settings"
+
+from tradingsite.settings import *  # noqa: E402, F403
