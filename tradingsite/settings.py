@@ -1,4 +1,7 @@
-"""Settings from the environment (a `.env` beside manage.py, or the file DOTENV names, is read too). Everything from day to day is a row."""
+"""Settings from the environment and from a `.env` beside manage.py (or the file that DOTENV names).
+
+What a user changes from day to day is a row, not a setting.
+"""
 
 from pathlib import Path
 
