@@ -1,0 +1,13 @@
+"""Errors of the bar store, in families by what the caller must do. Bad input is `domain.errors.BadInput`."""
+
+
+class StoreError(Exception):
+    """Root of the store's own errors; the message says what to do."""
+
+
+class CorruptBarFile(StoreError):
+    """A bar file is damaged or gone. It is out of service until its bars are imported or fetched again."""
+
+
+class StoreUnavailable(StoreError):
+    """Nothing could be read or written at BARS_URL; what is held is unchanged."""

@@ -1,0 +1,368 @@
+"""The bar store: immutable Parquet files, and rows that say which of them count.
+
+A change writes new files, then switches all their BarFile rows in one transaction, by compare-and-set on `version`.
+So a reader sees the old bars or the new ones, a killed writer leaves the old ones, and of two writers the later
+merges what the earlier committed. Replaced files stay until `sweep`. A file that fails its SHA-256 or a page checksum
+is moved to quarantine/ and never served.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from domain.bars import COLUMNS, Adjustment, BarSeries, merge
+from domain.errors import BadInput
+from domain.timeframe import Timeframe
+from marketdata.barfile import encode_bars
+from marketdata.errors import CorruptBarFile, StoreUnavailable
+from marketdata.folders import Folder, open_folder
+from marketdata.models import BarFile, Instrument, What
+from marketdata.verification import QUARANTINE, load_file
+
+_ATTEMPTS = 200
+
+log = logging.getLogger(__name__)
+
+
+class WriteReport(NamedTuple):
+    """What a merge did, in bars: new keys, keys whose values changed, keys given again with the values held.
+
+    `lost` counts bars that stood in a damaged file in the way of the merge; import or fetch them again.
+    """
+
+    added: int
+    changed: int
+    unchanged: int
+    files: int
+    lost: int = 0
+
+
+class BarWrite(NamedTuple):
+    instrument: Instrument
+    series: BarSeries
+    source: str
+    what: str = What.TRADES
+
+
+class Coverage(NamedTuple):
+    """What is held of one series, from the catalogue alone; `quarantined` counts files out of service."""
+
+    timeframe: Timeframe
+    what: str
+    adjustment: Adjustment
+    rows: int
+    start: dt.datetime
+    end: dt.datetime
+    files: int
+    bytes: int
+    quarantined: int
+    sources: tuple[str, ...]
+
+
+class _Staged(NamedTuple):
+    """A file that is written and not yet committed. `held` None: the partition is new."""
+
+    key: dict[str, Any]
+    held: BarFile | None
+    fields: dict[str, Any]
+
+
+class _LostRace(Exception):
+    """Another writer committed a partition first."""
+
+
+def write_bars(*, instrument: Instrument, series: BarSeries, what: str = What.TRADES, source: str) -> WriteReport:
+    """Merge bars into the store, the newest winning where a start is held already.
+
+    Raises BadInput for bars that break BarSeries' promises and StoreUnavailable when they cannot be written (a full
+    disk); then nothing has changed. Unfinished bars are the caller's to leave out.
+    """
+    return write_all([BarWrite(instrument, series, source, what)])[0]
+
+
+def write_all(writes: Sequence[BarWrite]) -> list[WriteReport]:
+    """Merge several series in one commit: all of them or none. One report each; `write_bars` tells the rest."""
+    for write in writes:
+        write.series.check()
+        if write.what not in What.values:
+            raise BadInput(f"bars of {write.what!r}: expected one of {', '.join(What.values)}")
+    folder = bars_folder()
+    for attempt in range(_ATTEMPTS):
+        staged: list[_Staged] = []
+        try:
+            reports = [_stage(folder, write, staged) for write in writes]
+        except BaseException:
+            _discard(folder, staged)
+            raise
+        try:
+            _commit(staged)
+        except _LostRace:
+            _discard(folder, staged)
+            time.sleep(secrets.randbelow(5000 * min(attempt + 1, 20)) / 1e6)
+            continue
+        # Any other failure leaves the files to `sweep`: where the connection broke during COMMIT, the rows may
+        # have been switched to them.
+        return reports
+    raise StoreUnavailable(f"other writers were faster {_ATTEMPTS} times; nothing was written, try again")
+
+
+def read_bars(
+    instrument: Instrument,
+    timeframe: Timeframe | str,
+    *,
+    start_ns: int | None = None,
+    end_ns: int | None = None,
+    what: str = What.TRADES,
+    adjustment: Adjustment | str | None = None,
+) -> BarSeries:
+    """Bars whose start lies in [start_ns, end_ns), in time order; None means open-ended.
+
+    `adjustment` None takes raw prices where they are held, else the only basis that is. Only the partitions that
+    overlap are opened, and every page is verified. Raises BadInput when nothing is held in the range (saying what
+    is), CorruptBarFile when a file failed, StoreUnavailable when BARS_URL is not there.
+    """
+    frame = Timeframe.parse(timeframe) if isinstance(timeframe, str) else timeframe
+    held = list(BarFile.objects.of_series(instrument, frame, what).order_by("partition"))
+    basis = _choose_basis(instrument, frame, what, held, adjustment)
+    folder = bars_folder()
+    pieces = []
+    for row in held:
+        if row.adjustment == basis and _overlaps(row, start_ns, end_ns):
+            piece = load_file(folder, row).between(start_ns, end_ns)
+            if len(piece):
+                pieces.append(piece)
+    if not pieces:
+        same = [row for row in held if row.adjustment == basis]
+        raise BadInput(
+            f"{instrument.symbol} {frame}: no bars from {_text(start_ns, 'the beginning')} to {_text(end_ns, 'now')}; "
+            f"held: {min(row.start for row in same):%Y-%m-%d} to {max(row.end for row in same):%Y-%m-%d}"
+        )
+    if len(pieces) == 1:
+        return pieces[0]
+    columns = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in COLUMNS}
+    return BarSeries(frame, adjustment=basis, **columns)
+
+
+def coverage(instrument: Instrument, timeframe: Timeframe | None = None) -> list[Coverage]:
+    """What the catalogue holds of an instrument, one entry per (timeframe, what, adjustment). Opens no file."""
+    rows = BarFile.objects.filter(instrument=instrument)
+    groups: dict[tuple[str, str, str], list[BarFile]] = {}
+    for row in rows if timeframe is None else rows.filter(timeframe=timeframe):
+        groups.setdefault((row.timeframe, row.what, row.adjustment), []).append(row)
+    found = []
+    for (frame, what, basis), files in groups.items():
+        good = [row for row in files if row.quarantined is None]
+        found.append(
+            Coverage(
+                timeframe=Timeframe(frame),
+                what=what,
+                adjustment=Adjustment(basis),
+                rows=sum(row.rows for row in good),
+                start=min(row.start for row in good or files),
+                end=max(row.end for row in good or files),
+                files=len(good),
+                bytes=sum(row.bytes for row in good),
+                quarantined=len(files) - len(good),
+                sources=tuple(sorted({row.source for row in files})),
+            )
+        )
+    return sorted(found, key=lambda each: (each.timeframe.nanoseconds, each.what, each.adjustment))
+
+
+def sweep(*, older_than_seconds: float = 3600) -> list[str]:
+    """Remove files that no row names and that are older than so many seconds; returns their paths.
+
+    Safe beside readers (one that finds its file gone looks the row up again) and beside writers whose file is
+    younger than the limit, so keep it well above the longest import. Quarantined files stay.
+    """
+    folder = bars_folder()
+    old = [entry.path for entry in folder.entries() if entry.age_seconds >= older_than_seconds]
+    # After the listing, so that a file committed in between is seen as named.
+    named = set(BarFile.objects.values_list("path", flat=True))
+    removed = [path for path in old if path not in named and not path.startswith(QUARANTINE + "/")]
+    for path in removed:
+        folder.remove(path)
+    return removed
+
+
+def bars_folder() -> Folder:
+    return _folder(str(settings.BARS_URL))
+
+
+@lru_cache(maxsize=8)
+def _folder(url: str) -> Folder:
+    return open_folder(url)
+
+
+# Writing
+
+
+def _stage(folder: Folder, write: BarWrite, staged: list[_Staged]) -> WriteReport:
+    """Write the files that the merge needs and append them to `staged`."""
+    added = changed = unchanged = files = lost = 0
+    for partition, part in _partitions(write.series):
+        key = {
+            "instrument": write.instrument,
+            "timeframe": str(part.timeframe),
+            "what": str(write.what),
+            "adjustment": str(part.adjustment),
+            "partition": partition,
+        }
+        held = BarFile.objects.filter(**key).first()
+        base, lost_here = _held_bars(folder, held)
+        merged = part if base is None else merge([base, part])
+        counts = _compare(base, part)
+        added, changed, unchanged = added + counts[0], changed + counts[1], unchanged + counts[2]
+        lost += lost_here
+        if base is not None and counts[:2] == (0, 0):
+            continue
+        staged.append(_write_file(folder, key, held, merged, write.source))
+        files += 1
+    return WriteReport(added, changed, unchanged, files, lost)
+
+
+def _write_file(folder: Folder, key: dict[str, Any], held: BarFile | None, bars: BarSeries, source: str) -> _Staged:
+    version = 1 if held is None else held.version + 1
+    # From ids and fixed names only. The token keeps two writers of one version apart.
+    path = (
+        f"{key['instrument'].pk}/{key['timeframe']}/{key['what']}-{key['adjustment']}/"
+        f"{key['partition']}-v{version}-{secrets.token_hex(4)}.parquet"
+    )
+    data = encode_bars(bars)
+    try:
+        folder.write(path, data)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot write bars to {folder.url} ({error.strerror or error}); what is held is unchanged. "
+            "Free space or mend the folder's rights, then repeat"
+        ) from error
+    fields = {
+        "version": version,
+        "path": path,
+        "start": _as_datetime(int(bars.start[0])),
+        "end": _as_datetime(int(bars.end[-1]), up=True),
+        "rows": len(bars),
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "source": source[:120],
+        "quarantined": None,
+        "fault": "",
+    }
+    return _Staged(key, held, fields)
+
+
+def _commit(staged: Sequence[_Staged]) -> None:
+    """Switch all rows or none. Rows are taken in one order, so that two commits cannot wait for each other."""
+    if not staged:
+        return
+    with transaction.atomic():
+        for each in sorted(staged, key=lambda one: str(one.fields["path"])):
+            if each.held is not None:
+                rows = BarFile.objects.filter(pk=each.held.pk, version=each.held.version)
+                if not rows.update(**each.fields, updated=timezone.now()):
+                    raise _LostRace
+                continue
+            try:
+                with transaction.atomic():
+                    BarFile.objects.create(**each.key, **each.fields)
+            except IntegrityError:
+                if BarFile.objects.filter(**each.key).exists():
+                    raise _LostRace from None
+                raise
+
+
+def _discard(folder: Folder, staged: Iterable[_Staged]) -> None:
+    for each in staged:
+        with suppress(OSError):  # left to `sweep`
+            folder.remove(each.fields["path"])
+
+
+def _held_bars(folder: Folder, row: BarFile | None) -> tuple[BarSeries | None, int]:
+    """The bars that a merge starts from, and how many were lost with a damaged file."""
+    if row is None:
+        return None, 0
+    try:
+        return load_file(folder, row), 0
+    except CorruptBarFile:
+        log.warning("bars: %s is replaced by what is written now; %d bars were lost with it", row.path, row.rows)
+        return None, row.rows
+
+
+def _partitions(series: BarSeries) -> list[tuple[int, BarSeries]]:
+    """A series cut into what goes into one file each."""
+    if not len(series):
+        return []
+    if not series.timeframe.is_intraday:
+        return [(0, series)]
+    years = series.start.astype("datetime64[ns]").astype("datetime64[Y]").astype(np.int64) + 1970
+    cuts = [0, *(np.flatnonzero(np.diff(years)) + 1).tolist(), len(series)]
+    return [(int(years[lo]), series[lo:hi]) for lo, hi in pairwise(cuts)]
+
+
+def _compare(base: BarSeries | None, part: BarSeries) -> tuple[int, int, int]:
+    """(added, changed, unchanged) bars of `part` against what is held."""
+    if base is None or not len(base):
+        return len(part), 0, 0
+    at = np.minimum(np.searchsorted(base.start, part.start), len(base) - 1)
+    known = base.start[at] == part.start
+    same = known.copy()
+    for name in COLUMNS[1:]:
+        old, new = getattr(base, name)[at], getattr(part, name)
+        same &= (old == new) | ((old != old) & (new != new))  # both NaN: volume unknown then as now
+    return int((~known).sum()), int((known & ~same).sum()), int(same.sum())
+
+
+# Reading
+
+
+def _choose_basis(
+    instrument: Instrument, frame: Timeframe, what: str, held: Sequence[BarFile], wanted: Adjustment | str | None
+) -> Adjustment:
+    bases = sorted({row.adjustment for row in held})
+    if not bases:
+        others = sorted({row.timeframe for row in BarFile.objects.filter(instrument=instrument, what=what)})
+        raise BadInput(
+            f"{instrument.symbol}: no {frame} bars of {what} are held"
+            + (f" (held: {', '.join(others)})" if others else "; import some with `manage.py import_bars`")
+        )
+    if wanted is None:
+        wanted = Adjustment.RAW if Adjustment.RAW in bases else bases[0] if len(bases) == 1 else None
+    if wanted is None or wanted not in bases:
+        raise BadInput(
+            f"{instrument.symbol} {frame}: "
+            + (f"no {wanted} prices are held" if wanted else "say which adjustment")
+            + f" (held: {', '.join(bases)})"
+        )
+    return Adjustment(wanted)
+
+
+def _overlaps(row: BarFile, start_ns: int | None, end_ns: int | None) -> bool:
+    return (start_ns is None or _as_ns(row.end) > start_ns) and (end_ns is None or _as_ns(row.start) < end_ns)
+
+
+def _as_datetime(ns: int, up: bool = False) -> dt.datetime:
+    """Rounded outwards to the microsecond that a database keeps."""
+    whole, rest = divmod(ns, 1000)
+    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=whole + (up and rest > 0))
+
+
+def _as_ns(moment: dt.datetime) -> int:
+    return (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1) * 1000
+
+
+def _text(ns: int | None, otherwise: str) -> str:
+    return otherwise if ns is None else str(np.datetime64(ns, "ns").astype("datetime64[s]")) + "Z"
