@@ -164,8 +164,8 @@ class BarFile(models.Model):
 
 
 class CorporateAction(models.Model):
-    """One event on one ex-date. `value` is new shares per old (split), cash per share (dividend) or the last
-    price (delisting; 0 where unknown). One row per kind and day, whoever reported it: two reports are one event.
+    """One event on one ex-date. `value` is new shares per old (split), cash per share (dividend) or what a share is
+    still worth (delisting; empty: the last price). One row per kind and day: two sources report one event.
     """
 
     class Kind(models.TextChoices):
@@ -176,7 +176,7 @@ class CorporateAction(models.Model):
     instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, related_name="corporate_actions")
     ex_date = models.DateField()
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    value = models.DecimalField(max_digits=24, decimal_places=10)
+    value = models.DecimalField(max_digits=24, decimal_places=10, null=True, blank=True)
     source = models.CharField(max_length=120, blank=True)
     created = models.DateTimeField(auto_now_add=True)
 
@@ -187,15 +187,14 @@ class CorporateAction(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["instrument", "ex_date", "kind"], name="corporateaction_unique"),
             models.CheckConstraint(
-                condition=Q(kind="split", value__gt=0)
-                | Q(kind="dividend", value__gt=0)
-                | Q(kind="delisting", value__gte=0),
+                condition=Q(kind__in=["split", "dividend"], value__isnull=False, value__gt=0)
+                | Q(kind="delisting") & (Q(value__isnull=True) | Q(value__gte=0)),
                 name="corporateaction_value_fits_kind",
             ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.instrument} {self.ex_date} {self.kind} {self.value.normalize():f}"
+        return f"{self.instrument} {self.ex_date} {self.kind} {self.value}"
 
 
 class Bar(models.Model):

@@ -274,9 +274,8 @@ def test_pandas_and_duckdb_read_prices_as_prices(bars_root):
     np.testing.assert_array_equal(frame["start"].astype("int64"), bars.start)
     for name in COLUMNS[2:]:
         np.testing.assert_array_equal(frame[name], getattr(bars, name))
-    close, first, volumes = duckdb.sql(
-        f"select sum(close), epoch_ns(min(start)), count(volume) from read_parquet('{path}')"
-    ).fetchone()
+    query = "select sum(close), epoch_ns(min(start)), count(volume) from read_parquet(?)"
+    close, first, volumes = duckdb.connect().execute(query, [path]).fetchone()
     assert close == pytest.approx(bars.close.sum(), abs=1e-9)
     assert first == bars.start[0]
     assert volumes == np.isfinite(bars.volume).sum()
