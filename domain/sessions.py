@@ -118,6 +118,16 @@ class SessionTable:
             raise self._beyond(now_ns)
         return int(self.close[row])
 
+    def trading_dates(self, times: ArrayLike) -> Days:
+        """The exchange date each time counts to: the label of the session it lies in, else the local calendar date."""
+        moments = np.asarray(times, np.int64)
+        self._require_covered(moments)
+        after = np.asarray(np.searchsorted(self.close, moments, side="right")).clip(0, len(self) - 1)
+        before = (after - 1).clip(0)
+        nearest = np.where(moments - self.close[before] < self.open[after] - moments, before, after)
+        local = (moments + self.utc_offset[nearest]) // DAY_NS
+        return np.where((moments >= self.open[after]) & (moments < self.close[after]), self.label[after], local)
+
     # Sessions by label
 
     def session_of_label(self, days: ArrayLike) -> NDArray[np.int64]:
@@ -140,7 +150,7 @@ class SessionTable:
 
     def between(self, start_ns: int, end_ns: int) -> SessionTable:
         """The sessions that open in [start_ns, end_ns), as a view; BadInput where there is none."""
-        self._require_range(start_ns, end_ns)
+        self.require_range(start_ns, end_ns)
         lo, hi = np.searchsorted(self.open, (start_ns, end_ns))
         if lo == hi:
             raise BadInput(f"calendar {self.calendar}: no session opens from {_utc(start_ns)} to {_utc(end_ns)}")
@@ -163,7 +173,7 @@ class SessionTable:
 
     def bar_spans(self, timeframe: Timeframe, start_ns: int, end_ns: int) -> BarSpans:
         """The spans of regular hours that touch [start_ns, end_ns), and how bars cut each of them."""
-        self._require_range(start_ns, end_ns)
+        self.require_range(start_ns, end_ns)
         lo = int(np.searchsorted(self.close, start_ns, side="right"))
         hi = int(np.searchsorted(self.open, end_ns))
         if timeframe is Timeframe.W1:
@@ -197,7 +207,8 @@ class SessionTable:
                 if not self.open[0] <= outermost <= self.close[-1]:
                     raise self._beyond(int(outermost))
 
-    def _require_range(self, start_ns: int, end_ns: int) -> None:
+    def require_range(self, start_ns: int, end_ns: int) -> None:
+        """Raise BadInput unless the table covers the range."""
         if end_ns < start_ns:
             raise BadInput(
                 f"calendar {self.calendar}: the range ends ({_utc(end_ns)}) before it starts ({_utc(start_ns)})"
