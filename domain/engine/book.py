@@ -1,0 +1,363 @@
+"""The orders of one run, from wish to fill, on top of its account."""
+
+from __future__ import annotations
+
+import math
+
+from domain.adjustments import Delisting
+from domain.engine.account import Account
+from domain.engine.facts import (
+    BookedOrder,
+    checked,
+    order_ref,
+    price_order,
+)
+from domain.engine.setup import MarketAt, Setup, Track
+from domain.errors import BadInput
+from domain.matching import is_triggered, limit_fill, slipped, stop_fill, stop_limit_fill, trailed_stop
+from domain.orders import CancelIntent, OrderIntent, OrderStatus, OrderType, TimeInForce
+from domain.positions import DUST, after_split
+from domain.risk import RiskReason, RiskState, check, explain
+from domain.sizing import target_quantity
+
+NAN = math.nan
+MARKET, MARKET_ON_CLOSE = OrderType.MARKET, OrderType.MARKET_ON_CLOSE
+LIMIT, STOP, STOP_LIMIT, TRAILING_STOP = (
+    OrderType.LIMIT,
+    OrderType.STOP,
+    OrderType.STOP_LIMIT,
+    OrderType.TRAILING_STOP,
+)
+
+
+class _BarLists:
+    """A track's columns as lists, for reading single values fast; made when its first order needs them."""
+
+    __slots__ = ("close", "day", "high", "in_session", "last_of_session", "low", "open", "start", "volume")
+
+    def __init__(self, track: Track) -> None:
+        bars = track.bars
+        self.open, self.high = bars.open.tolist(), bars.high.tolist()
+        self.low, self.close = bars.low.tolist(), bars.close.tolist()
+        self.volume, self.start = bars.volume.tolist(), bars.start.tolist()
+        self.day, self.in_session = track.day.tolist(), track.in_session.tolist()
+        self.last_of_session = track.last_of_session.tolist()
+
+
+class Book(Account):
+    """Methods take the track's number `k`, its bar `i` and the group `g`."""
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        count = len(setup.tracks)
+        self.times: list[int] = setup.times.tolist()
+        self.orders: list[BookedOrder] = []
+        self.working: list[list[BookedOrder]] = [[] for _ in range(count)]
+        self.busy = 0
+        """How many orders work."""
+        self.halted_at: int | None = None
+        self.delisted = [False] * count
+        self.state = RiskState()
+        self.lists: list[_BarLists | None] = [None] * count
+
+    def lists_of(self, k: int) -> _BarLists:
+        lists = self.lists[k]
+        if lists is None:
+            lists = self.lists[k] = _BarLists(self.tracks[k])
+        return lists
+
+    def pending(self, k: int, sign: int, oca: str = "") -> float:
+        """Signed units on order in the direction of `sign`, exits and members of the same group left out."""
+        total = 0.0
+        for order in self.working[k]:
+            if order.sign == sign and not order.closes and not (oca and order.oca == oca):
+                total += order.remaining
+        return total
+
+    def halt(self, g: int) -> None:
+        self.halted_at = g
+        for k in range(len(self.tracks)):
+            self.cancel(k, self.times[g])
+
+    def split(self, k: int, g: int, ratio: float) -> None:
+        super().split(k, g, ratio)
+        for order in self.working[k]:
+            order.filled *= ratio
+            order.quantity = (
+                order.filled + after_split(order.quantity - order.filled / ratio, 0.0, ratio, self.lot[k])[0]
+            )
+            order.limit /= ratio
+            order.stop /= ratio
+            order.trail_amount /= ratio
+            if order.exits:
+                loss, profit = order.exits
+                order.exits = (loss / ratio if loss else None, profit / ratio if profit else None)
+
+    def delist(self, k: int, i: int, g: int) -> None:
+        """Close the position at the last price, without commission; nothing of this instrument trades any more."""
+        delisting = next((a for a in self.tracks[k].actions.get(i, ()) if isinstance(a, Delisting)), None)
+        if delisting is None:
+            return
+        self.delisted[k] = True
+        if delisting.price is not None:
+            self.mark[k] = delisting.price
+        self.cancel(k, self.times[g])
+        units = self.quantity[k]
+        if units:
+            order = self._new_order(k, g, -units, OrderIntent(reason="delisted"))
+            self._book(order, g, self.times[g], -units, self.mark[k], 0.0, free=True)
+
+    def submit(self, k: int, i: int, g: int, intent: OrderIntent | CancelIntent, volatility: float) -> None:
+        """Size, check and book one wish, decided at bar i's close."""
+        if isinstance(intent, CancelIntent):
+            self.cancel(k, self.times[g], intent.oca_group, intent.ref)
+            return
+        quantity = self._resolve(k, g, intent, volatility)
+        if quantity == 0.0:
+            return
+        order = self._new_order(k, g, quantity, intent)
+        price_order(order, intent, self.tracks[k].instrument, self.mark[k], self.settings)
+        denied = self._denial(order, k, i)
+        if denied:
+            order.denied_by = denied
+            self._end(order, OrderStatus.DENIED, self.times[g])
+            return
+        if intent.stop_loss is not None or intent.take_profit is not None:
+            order.exits = (intent.stop_loss, intent.take_profit)
+        self._work(order)
+        if order.kind is MARKET and self.settings.market_at is MarketAt.CLOSE:
+            price = slipped(self.mark[k], order.sign, self.settings.slippage_bps)
+            self._fill(order, i, g, self.times[g], price, self.mark[k])
+
+    def _new_order(self, k: int, g: int, quantity: float, intent: OrderIntent) -> BookedOrder:
+        order = BookedOrder(len(self.orders), k, g, self.times[g], quantity, intent)
+        self.orders.append(order)
+        return order
+
+    def _work(self, order: BookedOrder) -> None:
+        self.working[order.track].append(order)
+        self.busy += 1
+
+    def _resolve(self, k: int, g: int, intent: OrderIntent, volatility: float) -> float:
+        """Signed units to order. A target replaces what an earlier one left working."""
+        if intent.target is None:
+            quantity = intent.quantity
+            if quantity is None or not math.isfinite(quantity):
+                raise BadInput(f"{self._name(k)}: an intent needs a finite quantity or a target, not {quantity!r}")
+            lots = quantity / self.lot[k]
+            if abs(lots - round(lots)) > 1e-6:
+                raise BadInput(f"{self._name(k)}: quantity {quantity} is no multiple of the lot {self.lot[k]}")
+            return quantity
+        price = self.mark[k]
+        wanted = target_quantity(
+            self.settings.sizing, intent.target, price, self.equity(), self.multiplier[k], self.lot[k], volatility
+        )
+        if wanted != wanted:
+            return 0.0
+        delta = wanted - self.quantity[k]
+        self._make_way(k, g, wanted)
+        return delta if abs(delta) > DUST else 0.0
+
+    def _make_way(self, k: int, g: int, wanted: float) -> None:
+        """Cancel entries still working and shrink the exits to the position that is wanted now."""
+        for order in list(self.working[k]):
+            if not order.closes or wanted * self.quantity[k] <= 0:
+                self._end(order, OrderStatus.CANCELLED, self.times[g])
+            elif abs(order.remaining) > abs(wanted):
+                order.quantity = order.filled + order.sign * abs(wanted)
+
+    def _name(self, k: int) -> str:
+        return self.tracks[k].instrument.symbol
+
+    def _denial(self, order: BookedOrder, k: int, i: int) -> int:
+        """The broken rule with its numbers on the order, or 0."""
+        if self.delisted[k]:
+            return RiskReason.NOT_TRADABLE
+        price = self.mark[k]
+        unit_value = price * self.multiplier[k]
+        unit_margin = self.unit_margin(k, price)
+        state = self.state
+        state.position = self.quantity[k]
+        state.pending = self.pending(k, order.sign, order.oca)
+        state.held_value = abs(state.position + state.pending) * unit_value
+        state.held_margin = abs(state.position + state.pending) * unit_margin
+        state.gross, state.used_margin = state.held_value, state.held_margin
+        self._add_others(k, state)
+        state.equity = self.equity()
+        state.instrument_day_pnl = self.day_pnl(k)
+        state.open_orders = len(self.working[k])
+        state.in_session = self.lists_of(k).in_session[i]
+        reason = check(order.quantity, price, order.limit, unit_value, unit_margin, state, self.limits)
+        if not reason and self.limits.flat_at_close and self._is_too_late(order, k, i):
+            return RiskReason.FLAT_AT_CLOSE
+        if reason:
+            order.rule_value, order.rule_limit = explain(
+                reason, order.quantity, price, order.limit, unit_value, unit_margin, state, self.limits
+            )
+        return reason
+
+    def _add_others(self, k: int, state: RiskState) -> None:
+        if not self.held and not self.busy:
+            return
+        for other, units in enumerate(self.quantity):
+            if other == k or not (units or self.working[other]):
+                continue
+            exposed = max(abs(units + self.pending(other, 1)), abs(units + self.pending(other, -1)))
+            state.gross += exposed * self.mark[other] * self.multiplier[other]
+            state.used_margin += exposed * self.unit_margin(other, self.mark[other])
+
+    def _is_too_late(self, order: BookedOrder, k: int, i: int) -> bool:
+        """An entry that would fill on the session's last bar could not be closed before the close."""
+        grows = (self.quantity[k] + order.quantity) * order.sign > 0
+        last = self.lists_of(k).last_of_session
+        return grows and i + 1 < len(last) and last[i + 1]
+
+    def flatten_before_close(self, k: int, i: int, g: int) -> None:
+        """At the close of the bar before the session's last: cancel everything, close the position at the close."""
+        last = self.lists_of(k).last_of_session
+        if i + 1 >= len(last) or not last[i + 1]:
+            return
+        self.cancel(k, self.times[g])
+        if self.quantity[k]:
+            intent = OrderIntent(reason="flat at close")
+            order = self._new_order(k, g, -self.quantity[k], intent)
+            order.kind = MARKET_ON_CLOSE
+            self._work(order)
+
+    def cancel(self, k: int, when: int, oca: str = "", ref: str = "") -> None:
+        for order in list(self.working[k]):
+            if (not oca or order.oca == oca) and (not ref or order_ref(order.number) == ref):
+                self._end(order, OrderStatus.CANCELLED, when)
+
+    def _end(self, order: BookedOrder, status: OrderStatus, when: int) -> None:
+        if order.status is OrderStatus.WORKING:
+            order.status = status
+            order.ended = when
+            working = self.working[order.track]
+            if order in working:
+                working.remove(order)
+                self.busy -= 1
+
+    def match_bar(self, k: int, i: int, g: int) -> None:
+        """Let every working order of the instrument meet bar i, in the order in which they were placed."""
+        lists = self.lists_of(k)
+        if self.limits.market_hours and not lists.in_session[i]:
+            return
+        open_, high, low, close = lists.open[i], lists.high[i], lists.low[i], lists.close[i]
+        start, end, day = lists.start[i], self.times[g], lists.day[i]
+        bps = self.settings.slippage_bps
+        for order in list(self.working[k]):
+            if order.status is not OrderStatus.WORKING or g < order.activated_from:
+                continue
+            if order.time_in_force is TimeInForce.DAY:
+                if order.day is None:
+                    order.day = day
+                elif order.day != day:
+                    self._end(order, OrderStatus.EXPIRED, int(self.tracks[k].bars.end[i - 1]))
+                    continue
+            kind, sign = order.kind, order.sign
+            when = start
+            if kind is MARKET:
+                base = open_
+                price = slipped(base, sign, bps)
+            elif kind is LIMIT or order.triggered:
+                base = price = limit_fill(sign, order.limit, open_, high, low)
+            elif kind is STOP or kind is TRAILING_STOP:
+                base = stop_fill(sign, order.stop, open_, high, low)
+                price = slipped(base, sign, bps)
+            elif kind is STOP_LIMIT:
+                order.triggered = is_triggered(sign, order.stop, open_, high, low)
+                base = price = stop_limit_fill(sign, order.stop, order.limit, open_, high, low, close)
+            else:
+                base = close if lists.last_of_session[i] else NAN
+                price = slipped(base, sign, bps)
+                when = end
+            if price == price:
+                self._fill(order, i, g, when, price, base)
+            if kind is TRAILING_STOP and order.status is OrderStatus.WORKING:
+                order.stop = trailed_stop(sign, order.stop, close, order.trail_amount, order.trail_percent)
+
+    def _fill(self, order: BookedOrder, i: int, g: int, when: int, price: float, base: float) -> None:
+        k = order.track
+        quantity = order.remaining
+        if order.closes:
+            held = self.quantity[k]
+            if held * order.sign >= 0:
+                self._end(order, OrderStatus.CANCELLED, when)
+                return
+            if abs(quantity) > abs(held):
+                quantity = -held
+                order.quantity = order.filled + quantity
+        if self.settings.volume_cap is not None:
+            room = self.settings.volume_cap * self.lists_of(k).volume[i]
+            most = math.floor(room / self.lot[k] + 1e-9) * self.lot[k]
+            if most <= 0:
+                return
+            if abs(quantity) > most:
+                quantity = order.sign * most
+        self._book(order, g, when, quantity, price, abs(price - base) * abs(quantity) * self.multiplier[k])
+
+    def _book(
+        self, order: BookedOrder, g: int, when: int, quantity: float, price: float, slippage: float,
+        *, free: bool = False,
+    ) -> None:  # fmt: skip
+        """Book a fill, or reject the order where the account cannot pay for it."""
+        k = order.track
+        value = abs(quantity) * price * self.multiplier[k]
+        fee = 0.0 if free else self.fee_of(order, k, quantity, value, when)
+        cost = quantity * price * self.multiplier[k] + fee
+        if not free and not self.can_pay(k, quantity, price, cost):
+            order.denied_by = RiskReason.BUYING_POWER
+            order.rule_value, order.rule_limit = cost, self.cash
+            self._end(order, OrderStatus.REJECTED, when)
+            return
+        self.apply_fill(order, g, when, quantity, price, fee, slippage)
+        self._after(order, k, g, when, quantity)
+
+    def _after(self, order: BookedOrder, k: int, g: int, when: int, quantity: float) -> None:
+        """What a fill does to its own order and to those tied to it."""
+        done = abs(order.remaining) < DUST
+        if order.exits is not None:
+            self._cover(order, k, g, quantity)
+        if done:
+            self._end(order, OrderStatus.FILLED, when)
+        if order.oca:
+            for other in list(self.working[k]):
+                if other is order or other.oca != order.oca:
+                    continue
+                if done or abs(other.remaining) <= abs(quantity) + DUST:
+                    self._end(other, OrderStatus.CANCELLED, when)
+                else:
+                    other.quantity -= other.sign * abs(quantity)
+        if not self.quantity[k] and self.working[k]:
+            for other in list(self.working[k]):
+                if other.closes and g >= other.activated_from:
+                    self._end(other, OrderStatus.CANCELLED, when)
+
+    def _cover(self, entry: BookedOrder, k: int, g: int, quantity: float) -> None:
+        """Attach the bracket to what has just filled: a stop, then a target, of which one cancels the other.
+
+        They work from the next bar: what came first inside the entry's own bar is unknown. The stop is placed
+        first, so when a later bar touches both, the loss is what counts.
+        """
+        group = f"bracket-{entry.number}"
+        existing = [order for order in self.working[k] if order.oca == group]
+        if existing:
+            for order in existing:
+                order.quantity -= quantity
+            return
+        loss, profit = entry.exits or (None, None)
+        for kind, price in ((STOP, loss), (LIMIT, profit)):
+            if price is None or price != price:
+                continue
+            intent = OrderIntent(oca_group=group, reason="stop loss" if kind is STOP else "take profit")
+            exit_ = self._new_order(k, g, -quantity, intent)
+            exit_.kind = kind
+            exit_.time_in_force = TimeInForce.GTC
+            exit_.closes = True
+            exit_.activated_from = g + 1
+            if kind is STOP:
+                exit_.stop = checked(self._name(k), "stop_loss", price)
+            else:
+                exit_.limit = checked(self._name(k), "take_profit", price)
+            self._work(exit_)

@@ -1,0 +1,132 @@
+"""The facts of a run as the per-bar driver books them: orders, fills, and what moves cash or units besides."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from domain.engine.setup import RunSettings
+from domain.errors import BadInput
+from domain.instrument import Instrument
+from domain.matching import trailed_stop
+from domain.orders import OrderIntent, OrderStatus, OrderType, TimeInForce
+
+NAN = math.nan
+
+
+class BookedFill(NamedTuple):
+    order: int
+    track: int
+    group: int
+    time: int
+    quantity: float
+    price: float
+    commission: float
+    slippage: float
+
+
+class CashMove(NamedTuple):
+    """Cash that is no fill: a dividend, the fraction left over by a split, the fee for borrowing."""
+
+    group: int
+    track: int
+    kind: str
+    amount: float
+
+
+class QuantityMove(NamedTuple):
+    """Units that appear or vanish without a fill: a split."""
+
+    group: int
+    track: int
+    quantity: float
+    ratio: float
+
+
+class BookedOrder:
+    """One order of the run, mutable while it works."""
+
+    __slots__ = (
+        "activated_from", "closes", "commission", "day", "denied_by", "ended", "exits", "filled", "group",
+        "kind", "limit", "number", "oca", "quantity", "reason", "rule_limit", "rule_value", "sign", "status", "stop",
+        "time", "time_in_force", "track", "trail_amount", "trail_percent", "triggered", "value",
+    )  # fmt: skip
+
+    def __init__(self, number: int, track: int, group: int, time: int, quantity: float, intent: OrderIntent) -> None:
+        self.number = number
+        self.track = track
+        self.group = group
+        self.time = time
+        self.quantity = quantity
+        self.sign = 1 if quantity > 0 else -1
+        self.kind = OrderType.MARKET
+        self.time_in_force = TimeInForce.DAY
+        self.limit = NAN
+        self.stop = NAN
+        self.trail_amount = NAN
+        self.trail_percent = NAN
+        self.oca = intent.oca_group
+        self.reason = intent.reason
+        self.status = OrderStatus.WORKING
+        self.filled = 0.0
+        self.value = 0.0
+        self.commission = 0.0
+        self.ended = 0
+        self.denied_by = 0
+        self.rule_value = NAN
+        self.rule_limit = NAN
+        self.triggered = False
+        self.closes = False
+        self.day: int | None = None
+        self.activated_from = 0
+        self.exits: tuple[float | None, float | None] | None = None
+
+    @property
+    def remaining(self) -> float:
+        return self.quantity - self.filled
+
+
+def price_order(
+    order: BookedOrder, intent: OrderIntent, instrument: Instrument, close: float, settings: RunSettings
+) -> None:
+    """Give an order its type and prices; BadInput where the intent lacks one or gives nonsense.
+
+    A default limit order stands `limit_offset_bps` better than the close, on the tick nearest to it.
+    """
+    symbol = instrument.symbol
+    kind = order.kind = intent.order_type or settings.default_order_type
+    order.time_in_force = intent.time_in_force or settings.time_in_force
+    if kind is OrderType.LIMIT or kind is OrderType.STOP_LIMIT:
+        limit = intent.limit_price
+        if limit is None and intent.order_type is None:
+            limit = close * (1.0 - order.sign * settings.limit_offset_bps * 1e-4)
+            limit = round(limit / instrument.tick) * instrument.tick
+        order.limit = checked(symbol, "limit_price", limit)
+    if kind is OrderType.STOP or kind is OrderType.STOP_LIMIT:
+        order.stop = checked(symbol, "stop_price", intent.stop_price)
+    if kind is OrderType.TRAILING_STOP:
+        if (intent.trail_amount is None) == (intent.trail_percent is None):
+            raise BadInput(f"{symbol}: a trailing stop needs one of trail_amount and trail_percent")
+        if intent.trail_amount is not None:
+            order.trail_amount = checked(symbol, "trail_amount", intent.trail_amount)
+        else:
+            order.trail_percent = checked(symbol, "trail_percent", intent.trail_percent)
+        start = NAN if intent.stop_price is None else intent.stop_price
+        order.stop = trailed_stop(order.sign, start, close, order.trail_amount, order.trail_percent)
+
+
+def checked(symbol: str, name: str, price: float | None) -> float:
+    if price is None or not (math.isfinite(price) and price > 0):
+        raise BadInput(f"{symbol}: {name} must be a positive number, not {price!r}")
+    return price
+
+
+def order_ref(number: int) -> str:
+    return f"o{number + 1:06d}"
+
+
+def month_of(time_ns: int) -> int:
+    """Calendar month (UTC) as a running number."""
+    return int(np.datetime64(time_ns, "ns").astype("datetime64[M]").astype(np.int64))

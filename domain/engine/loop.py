@@ -1,0 +1,365 @@
+"""The per-bar driver: any strategy, every rule, one Python call per bar.
+
+Order of one moment (all bars that end together): the day rolls, corporate actions take effect, working orders meet
+their bars, then the kill switch looks at the closes, then the strategies decide, instrument by instrument in the
+order of the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from domain.bars import PRICE_COLUMNS, BarSeries, Floats
+from domain.engine.book import Book
+from domain.engine.setup import Setup, Track
+from domain.errors import BadInput, UnknownName
+from domain.indicators import atr, ewma_volatility
+from domain.orders import OrderIntent
+from domain.sizing import Sizing, SizingKind
+from domain.strategy import SignalSeries, Strategy, Wishes
+from domain.timeframe import Timeframe
+
+NAN = float("nan")
+NEW_DAY, ACTIONS = 1, 2
+
+
+class _Lists(dict[str, list[float]]):
+    """Columns as lists, each made when it is first read: one value of a list is read faster than one of an array."""
+
+    def __init__(self, arrays: Mapping[str, Floats]) -> None:
+        super().__init__()
+        self._arrays = arrays
+
+    def __missing__(self, name: str) -> list[float]:
+        if name not in self._arrays:
+            raise UnknownName("bar column or indicator", name, self._arrays)
+        values: list[float] = self._arrays[name].tolist()
+        self[name] = values
+        return values
+
+
+class BarContext:
+    """What `on_bar` sees; `i` is the bar that just closed. Arrays of the future exist behind it, but no method
+    reaches them."""
+
+    __slots__ = ("_arrays", "_bars", "_book", "_k", "_lists", "i", "instrument")
+
+    def __init__(self, book: Book, k: int, track: Track) -> None:
+        self._book = book
+        self._k = k
+        self._bars = track.bars
+        self._arrays: dict[str, Floats] = {}
+        self._lists = _Lists(self._arrays)
+        self.i = -1
+        self.instrument = track.instrument
+
+    def enter(self, view: BarSeries, columns: Mapping[str, Floats]) -> None:
+        """Take up a view of the bars: at the beginning, and when a split changes the units."""
+        arrays = {name: getattr(view, name) for name in (*PRICE_COLUMNS, "volume")}
+        for name, column in columns.items():
+            if len(column) != len(view):
+                raise BadInput(f"indicator {name!r} has {len(column)} values for {len(view)} bars")
+            arrays[name] = np.asarray(column, np.float64)
+        self._arrays = arrays
+        self._lists = _Lists(arrays)
+
+    def __getitem__(self, indicator: str) -> float:
+        return self._lists[indicator][self.i]
+
+    def history(self, column: str, bars: int) -> Floats:
+        values = self._arrays[column][max(self.i + 1 - bars, 0) : self.i + 1]
+        values.flags.writeable = False
+        return values
+
+    @property
+    def open(self) -> float:
+        return self._lists["open"][self.i]
+
+    @property
+    def high(self) -> float:
+        return self._lists["high"][self.i]
+
+    @property
+    def low(self) -> float:
+        return self._lists["low"][self.i]
+
+    @property
+    def close(self) -> float:
+        return self._lists["close"][self.i]
+
+    @property
+    def volume(self) -> float:
+        return self._lists["volume"][self.i]
+
+    @property
+    def start(self) -> int:
+        return int(self._bars.start[self.i])
+
+    @property
+    def end(self) -> int:
+        return int(self._bars.end[self.i])
+
+    @property
+    def position(self) -> float:
+        return self._book.quantity[self._k]
+
+    @property
+    def average_price(self) -> float:
+        return self._book.average[self._k] if self._book.quantity[self._k] else NAN
+
+    @property
+    def cash(self) -> float:
+        return self._book.cash
+
+    @property
+    def equity(self) -> float:
+        return self._book.equity()
+
+    @property
+    def working_orders(self) -> int:
+        return len(self._book.working[self._k])
+
+
+class _Lane:
+    """One instrument's strategy object with what it reads, moved from split to split."""
+
+    __slots__ = ("context", "first", "k", "next_view", "on_bar", "strategy", "track", "views", "volatility")
+
+    def __init__(self, book: Book, k: int, strategy: Strategy, sizing: Sizing) -> None:
+        self.k = k
+        self.track = book.tracks[k]
+        self.first = self.track.first
+        self.strategy = strategy
+        self.context = BarContext(book, k, self.track)
+        self.volatility: Floats | None = None
+        self.views = [
+            (lo, view, strategy.indicators(view), volatility_of(sizing, view)) for lo, _, view in self.track.views()
+        ]
+        self.on_bar: Callable[[Any], Wishes] = strategy.on_bar
+        if strategy.is_vector():
+            self.on_bar = _Stated(statements(strategy, self.track), self.first).on_bar
+        self.next_view = 0
+        self.move_to(0)
+
+    def move_to(self, i: int) -> None:
+        """Step into the view that bar i belongs to: at the start, and at each split."""
+        while self.next_view < len(self.views) and self.views[self.next_view][0] <= i:
+            _, view, columns, volatility = self.views[self.next_view]
+            self.context.enter(view, columns)
+            self.volatility = volatility
+            self.next_view += 1
+
+
+class _Stated:
+    """A vector strategy in the per-bar loop: the same statements, one at a time."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, signals: SignalSeries, first: int) -> None:
+        at = changes(signals.target, first).tolist()
+        losses = signals.stop_loss if signals.stop_loss is not None else np.full(len(signals.target), NAN)
+        profits = signals.take_profit if signals.take_profit is not None else np.full(len(signals.target), NAN)
+        self.rows = {
+            i: OrderIntent(target=float(signals.target[i]), stop_loss=_price(losses[i]), take_profit=_price(profits[i]))
+            for i in at
+        }
+
+    def on_bar(self, context: BarContext) -> Wishes:
+        return self.rows.get(context.i)
+
+
+def _price(value: float) -> float | None:
+    return float(value) if value == value else None
+
+
+def changes(target: Floats, first: int = 0) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Rows from `first` on that state something new: not NaN and not a repetition of the statement before."""
+    stated = np.flatnonzero(target == target)
+    stated = stated[np.searchsorted(stated, first) :]
+    values = target[stated]
+    new = np.ones(len(stated), np.bool_)
+    new[1:] = values[1:] != values[:-1]
+    return stated[new]
+
+
+def statements(strategy: Strategy, track: Track) -> SignalSeries:
+    """The strategy's signals, each stretch between splits computed on prices in that stretch's units."""
+    pieces = []
+    for lo, hi, view in track.views():
+        signals = strategy.signals(view)
+        for name, column in zip(signals._fields, signals, strict=True):
+            if column is not None and len(column) != hi:
+                raise BadInput(f"strategy {strategy.label()}: {name} has {len(column)} rows for {hi} bars")
+        pieces.append([None if column is None else column[lo:] for column in signals])
+    if len(pieces) == 1:
+        joined = pieces[0]
+    else:
+        joined = [
+            None if any(piece[c] is None for piece in pieces) else np.concatenate([piece[c] for piece in pieces])
+            for c in range(3)
+        ]
+    return SignalSeries(np.asarray(joined[0], np.float64), joined[1], joined[2])
+
+
+BARS_PER_YEAR = {
+    Timeframe.M1: 252 * 390,
+    Timeframe.M5: 252 * 78,
+    Timeframe.M15: 252 * 26,
+    Timeframe.M30: 252 * 13,
+    Timeframe.H1: 252 * 7,
+    Timeframe.D1: 252,
+    Timeframe.W1: 52,
+}
+
+
+def volatility_of(sizing: Sizing, view: BarSeries) -> Floats | None:
+    """What the sizing needs per bar: the ATR, the annual EWMA volatility, or nothing."""
+    if sizing.kind is SizingKind.ATR:
+        return atr(view.high, view.low, view.close, sizing.window)
+    if sizing.kind is SizingKind.VOLATILITY:
+        decay = 1.0 - 2.0 / (sizing.window + 1.0)
+        per_bar = ewma_volatility(view.close, decay, sizing.window)
+        return per_bar * math.sqrt(BARS_PER_YEAR[view.timeframe])
+    return None
+
+
+def run_loop(setup: Setup, strategies: Sequence[Strategy], progress: Callable[[float], None] | None = None) -> Book:
+    """Run one strategy object per track over all bars; the book holds what happened.
+
+    `progress` is called now and then with the share done; it may raise to end the run.
+    """
+    book = Book(setup)
+    lanes = [_Lane(book, k, strategy, setup.settings.sizing) for k, strategy in enumerate(strategies)]
+    groups = len(setup.times)
+    firsts = [int(lane.track.group[lane.first]) for lane in lanes if lane.first < len(lane.track.bars)]
+    begin = min(firsts, default=groups)
+    if begin < groups:
+        book.day = int(setup.group_day[begin])
+    stretch = _one_lane(book, lanes[0]) if len(lanes) == 1 else _many_lanes(book, lanes)
+    chunk = max(groups // 100, 5_000)
+    for lo in range(begin, groups, chunk):
+        stretch(lo, min(lo + chunk, groups))
+        if book.halted_at is not None:
+            break
+        if progress is not None:
+            progress(min(lo + chunk, groups) / groups)
+    return book
+
+
+Stretch = Callable[[int, int], None]
+
+
+def _one_lane(book: Book, lane: _Lane) -> Stretch:
+    """The loop over one instrument, where a moment is a bar."""
+    flags = _flags(book.setup)
+    limits = book.limits
+    armed, flat, acting = limits.has_kill_switch, limits.flat_at_close, bool(lane.track.actions)
+    closes: list[float] = lane.track.bars.close.tolist()
+    mark, quantity, multiplier = book.mark, book.quantity, book.multiplier[0]
+    context, on_bar = lane.context, lane.on_bar
+    lanes, zero = [lane], [0]
+    lane.move_to(lane.first)
+
+    def stretch(lo: int, hi: int) -> None:
+        for i in range(lo, hi):
+            if flags[i] or book.busy:
+                _open(book, lanes, zero, [i], i, flags[i])
+            context.i = i
+            mark[0] = close = closes[i]
+            if armed and book.held and book.cash + quantity[0] * close * multiplier <= book.kill_level:
+                book.halt(i)
+                return
+            if flat:
+                book.flatten_before_close(0, i, i)
+            wishes = on_bar(context)
+            if wishes is not None:
+                _submit(book, lane, i, i, wishes)
+            if acting:
+                book.delist(0, i, i)
+
+    return stretch
+
+
+def _many_lanes(book: Book, lanes: list[_Lane]) -> Stretch:
+    """The loop over several instruments: all of a moment's bars are met before anybody decides on their closes."""
+    flags = _flags(book.setup)
+    limits = book.limits
+    armed, flat, acting = limits.has_kill_switch, limits.flat_at_close, any(lane.track.actions for lane in lanes)
+    ks, bars, bounds = _steps(book.setup)
+    closes: list[list[float]] = [lane.track.bars.close.tolist() for lane in lanes]
+    mark = book.mark
+
+    def stretch(lo: int, hi: int) -> None:
+        for g in range(lo, hi):
+            a, b = bounds[g], bounds[g + 1]
+            members, at = ks[a:b], bars[a:b]
+            if flags[g] or book.busy:
+                _open(book, lanes, members, at, g, flags[g])
+            for k, i in zip(members, at, strict=True):
+                lanes[k].context.i = i
+                mark[k] = closes[k][i]
+            if armed and book.held and book.equity() <= book.kill_level:
+                book.halt(g)
+                return
+            for k, i in zip(members, at, strict=True):
+                lane = lanes[k]
+                if i < lane.first:
+                    continue
+                if flat:
+                    book.flatten_before_close(k, i, g)
+                wishes = lane.on_bar(lane.context)
+                if wishes is not None:
+                    _submit(book, lane, i, g, wishes)
+                if acting:
+                    book.delist(k, i, g)
+
+    return stretch
+
+
+def _submit(book: Book, lane: _Lane, i: int, g: int, wishes: Wishes) -> None:
+    volatility = float(lane.volatility[i]) if lane.volatility is not None else NAN
+    if isinstance(wishes, tuple) and hasattr(wishes, "_fields"):
+        book.submit(lane.k, i, g, wishes, volatility)  # type: ignore[arg-type]
+    elif wishes is not None:
+        for wish in wishes:
+            book.submit(lane.k, i, g, wish, volatility)  # type: ignore[arg-type]
+
+
+def _open(book: Book, lanes: list[_Lane], ks: list[int], bars: list[int], g: int, flag: int) -> None:
+    """All that happens before the closes of this moment."""
+    if flag & NEW_DAY:
+        book.start_day(g, int(book.setup.group_day[g]))
+    if flag & ACTIONS:
+        for k, i in zip(ks, bars, strict=True):
+            book.apply_actions(k, i, g)
+            lanes[k].move_to(i)
+    if book.busy:
+        for k, i in zip(ks, bars, strict=True):
+            if book.working[k]:
+                book.match_bar(k, i, g)
+
+
+def _flags(setup: Setup) -> list[int]:
+    """What besides bars happens at each moment."""
+    flags = np.zeros(len(setup.times), np.int8)
+    flags[1:][setup.group_day[1:] != setup.group_day[:-1]] |= NEW_DAY
+    for track in setup.tracks:
+        for i in track.actions:
+            flags[track.group[i]] |= ACTIONS
+    return flags.tolist()
+
+
+def _steps(setup: Setup) -> tuple[list[int], list[int], list[int]]:
+    """(track, bar) of every step in time order, same moment by track, and where each moment's steps begin."""
+    tracks = setup.tracks
+    count = len(setup.times)
+    group = np.concatenate([track.group for track in tracks])
+    track_of = np.concatenate([np.full(len(track.bars), k) for k, track in enumerate(tracks)])
+    bar_of = np.concatenate([np.arange(len(track.bars)) for track in tracks])
+    order = np.lexsort((track_of, group))
+    bounds = np.searchsorted(group[order], np.arange(count + 1))
+    return track_of[order].tolist(), bar_of[order].tolist(), bounds.tolist()
