@@ -179,6 +179,8 @@ def derive_actions(
     for what, prices in (("close", close), ("adjusted close", adj_close)):
         if not (np.isfinite(prices) & (prices > 0)).all():
             raise BadInput(f"derive actions: a {what} is not a positive number")
+    if (days[1:] <= days[:-1]).any():
+        raise BadInput("derive actions: the days do not increase; sort them and drop doubles")
     ratio = adj_close / close
     k = ratio[:-1] / ratio[1:]
     rounding = _half_unit(close) / close + _half_unit(adj_close) / adj_close

@@ -7,6 +7,7 @@ leaves an int64 `.npy` file, which loads in a fraction of a millisecond without 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 from datetime import UTC, date, datetime, time, timedelta
@@ -26,6 +27,8 @@ from domain.timeframe import DAY_NS, SECOND_NS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 _FIRST_DAY = date(1990, 1, 1)
 _LAYOUT = 1
@@ -139,7 +142,11 @@ def _sessions(calendar: str, month: int) -> SessionTable:
     table = _load(calendar, path)
     if table is None:
         table = _compute(calendar, datetime.now(UTC).date())
-        _save(table, path)
+        try:
+            _save(table, path)
+        except OSError as error:
+            # Only the next process pays for it, by computing again.
+            log.warning("calendar %s: cannot write the cache file %s: %s", calendar, path, error)
     return table
 
 

@@ -317,4 +317,6 @@ def test_values_that_cannot_be_right_are_refused():
         derive_actions(np.arange(2), good, np.array([1.0, 0.0]))
     with pytest.raises(BadInput, match="3 days, 2 closes"):
         derive_actions(np.arange(3), good, good)
+    with pytest.raises(BadInput, match="days do not increase"):
+        derive_actions(np.array([2, 1]), good, good)
     assert derive_actions(np.arange(0), good[:0], good[:0]) == []

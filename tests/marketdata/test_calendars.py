@@ -151,6 +151,12 @@ def test_a_corrupt_cache_file_is_rebuilt(fresh):
         assert len(np.load(file)) == 6
 
 
+def test_a_cache_that_cannot_be_written_costs_only_time(fresh, caplog):
+    fresh.write_text("a file where the folder should be")
+    assert len(calendars.sessions("FX")) > 9000
+    assert "calendar FX: cannot write the cache file" in caplog.text
+
+
 def test_a_new_month_replaces_the_cache_file(fresh):
     now = calendars._sessions("FX", 1)
     later = calendars._sessions("FX", 2)
