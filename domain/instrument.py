@@ -23,7 +23,7 @@ class Instrument:
 
     `multiplier` is money per point and unit; `margin` is the initial margin per contract (None: the run's
     margin rate of the value); `tick` is the smallest price step and `lot` the smallest quantity step.
-    A future is marked to market in cash at each session's close; everything else is paid for in full.
+    A future is marked to market in cash at each bar's close; everything else is paid for in full.
     """
 
     symbol: str

@@ -40,6 +40,7 @@ class Account:
         self.day = 0
         self.month = 0
         self.month_units: dict[int, float] = {}
+        self.pays_in_full = setup.pays_in_full
         self.tiered = [bool(track.commission.tiers) for track in self.tracks]
 
     def equity(self) -> float:
@@ -102,7 +103,7 @@ class Account:
             return True
         if self.limits.long_only and held + quantity < -DUST:
             return False
-        if self.setup.pays_in_full:
+        if self.pays_in_full:
             return self.cash - cost >= -1e-6
         equity = self.cash - cost + (held + quantity) * price * self.multiplier[k]
         used = abs(held + quantity) * self.unit_margin(k, price)

@@ -30,18 +30,16 @@ LIMIT, STOP, STOP_LIMIT, TRAILING_STOP = (
 )
 
 
-class _BarLists:
-    """A track's columns as lists, for reading single values fast; made when its first order needs them."""
+class _BarReader:
+    """Single values of a track's columns as plain Python numbers; few bars are read this way, so no lists are made."""
 
     __slots__ = ("close", "day", "high", "in_session", "last_of_session", "low", "open", "start", "volume")
 
     def __init__(self, track: Track) -> None:
         bars = track.bars
-        self.open, self.high = bars.open.tolist(), bars.high.tolist()
-        self.low, self.close = bars.low.tolist(), bars.close.tolist()
-        self.volume, self.start = bars.volume.tolist(), bars.start.tolist()
-        self.day, self.in_session = track.day.tolist(), track.in_session.tolist()
-        self.last_of_session = track.last_of_session.tolist()
+        self.open, self.high, self.low, self.close = bars.open.item, bars.high.item, bars.low.item, bars.close.item
+        self.volume, self.start, self.day = bars.volume.item, bars.start.item, track.day.item
+        self.in_session, self.last_of_session = track.in_session.item, track.last_of_session.item
 
 
 class Book(Account):
@@ -58,13 +56,8 @@ class Book(Account):
         self.halted_at: int | None = None
         self.delisted = [False] * count
         self.state = RiskState()
-        self.lists: list[_BarLists | None] = [None] * count
-
-    def lists_of(self, k: int) -> _BarLists:
-        lists = self.lists[k]
-        if lists is None:
-            lists = self.lists[k] = _BarLists(self.tracks[k])
-        return lists
+        self.read = [_BarReader(track) for track in self.tracks]
+        self.bars = [len(track.bars) for track in self.tracks]
 
     def pending(self, k: int, sign: int, oca: str = "") -> float:
         """Signed units on order in the direction of `sign`, exits and members of the same group left out."""
@@ -186,7 +179,7 @@ class Book(Account):
         state.equity = self.equity()
         state.instrument_day_pnl = self.day_pnl(k)
         state.open_orders = len(self.working[k])
-        state.in_session = self.lists_of(k).in_session[i]
+        state.in_session = self.read[k].in_session(i)
         reason = check(order.quantity, price, order.limit, unit_value, unit_margin, state, self.limits)
         if not reason and self.limits.flat_at_close and self._is_too_late(order, k, i):
             return RiskReason.FLAT_AT_CLOSE
@@ -209,13 +202,11 @@ class Book(Account):
     def _is_too_late(self, order: BookedOrder, k: int, i: int) -> bool:
         """An entry that would fill on the session's last bar could not be closed before the close."""
         grows = (self.quantity[k] + order.quantity) * order.sign > 0
-        last = self.lists_of(k).last_of_session
-        return grows and i + 1 < len(last) and last[i + 1]
+        return grows and i + 1 < self.bars[k] and self.read[k].last_of_session(i + 1)
 
     def flatten_before_close(self, k: int, i: int, g: int) -> None:
         """At the close of the bar before the session's last: cancel everything, close the position at the close."""
-        last = self.lists_of(k).last_of_session
-        if i + 1 >= len(last) or not last[i + 1]:
+        if i + 1 >= self.bars[k] or not self.read[k].last_of_session(i + 1):
             return
         self.cancel(k, self.times[g])
         if self.quantity[k]:
@@ -240,11 +231,11 @@ class Book(Account):
 
     def match_bar(self, k: int, i: int, g: int) -> None:
         """Let every working order of the instrument meet bar i, in the order in which they were placed."""
-        lists = self.lists_of(k)
-        if self.limits.market_hours and not lists.in_session[i]:
+        read = self.read[k]
+        if self.limits.market_hours and not read.in_session(i):
             return
-        open_, high, low, close = lists.open[i], lists.high[i], lists.low[i], lists.close[i]
-        start, end, day = lists.start[i], self.times[g], lists.day[i]
+        open_, high, low, close = read.open(i), read.high(i), read.low(i), read.close(i)
+        start, end, day = read.start(i), self.times[g], read.day(i)
         bps = self.settings.slippage_bps
         for order in list(self.working[k]):
             if order.status is not OrderStatus.WORKING or g < order.activated_from:
@@ -269,7 +260,7 @@ class Book(Account):
                 order.triggered = is_triggered(sign, order.stop, open_, high, low)
                 base = price = stop_limit_fill(sign, order.stop, order.limit, open_, high, low, close)
             else:
-                base = close if lists.last_of_session[i] else NAN
+                base = close if read.last_of_session(i) else NAN
                 price = slipped(base, sign, bps)
                 when = end
             if price == price:
@@ -289,7 +280,7 @@ class Book(Account):
                 quantity = -held
                 order.quantity = order.filled + quantity
         if self.settings.volume_cap is not None:
-            room = self.settings.volume_cap * self.lists_of(k).volume[i]
+            room = self.settings.volume_cap * self.read[k].volume(i)
             most = math.floor(room / self.lot[k] + 1e-9) * self.lot[k]
             if most <= 0:
                 return
