@@ -1,0 +1,175 @@
+"""The ledgers of one run, read back as NumPy columns.
+
+pandas is never imported: neither `read_table` nor `to_numpy` of pyarrow is called, since both bring it in
+and cost 0.8 s of CPU; the columns are views of Arrow's own buffers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.bars import PRICE_COLUMNS, BarSeries, Floats
+from domain.errors import BadInput
+from domain.timeframe import Timeframe
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NEVER = int(np.iinfo(np.int64).min)
+"""A time that did not happen: what a null becomes, and what NumPy calls NaT."""
+
+_ORDERS = (
+    "ref instrument time side type time_in_force quantity limit_price stop_price status filled average_price "
+    "reason denied_by rule_value rule_limit ended"
+)
+_TRADES = "instrument side quantity entry_time entry_price exit_time exit_price pnl commission net_pnl return bars"
+
+
+class Table(dict[str, Any]):
+    """Columns by name: float64, int64 nanoseconds (null: NEVER), or a list of texts (null: "")."""
+
+    @property
+    def rows(self) -> int:
+        return len(next(iter(self.values())))
+
+
+class Ledgers(NamedTuple):
+    """What a run directory holds; `bars` by instrument in time order, as the run traded them.
+
+    `units` says for each of these bars how many of the last bar's shares one share was: 1 but before a split.
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    run: dict[str, Any]
+    timeframe: Timeframe
+    bars: dict[str, BarSeries]
+    units: dict[str, Floats]
+    orders: Table
+    fills: Table
+    trades: Table
+    equity: Table
+
+
+def read_ledgers(run_dir: Path) -> Ledgers:
+    """Read a run directory; BadInput names the file that is missing, damaged or lacks a column."""
+    summary = read_summary(run_dir)
+    timeframe = Timeframe.parse(summary["timeframe"])
+    bars, units = _read_bars(run_dir / "bars.parquet", timeframe)
+    return Ledgers(
+        folder=run_dir,
+        summary=summary,
+        run=_read_json(run_dir / "run.json"),
+        timeframe=timeframe,
+        bars=bars,
+        units=units,
+        orders=_read_table(run_dir / "orders.parquet", _ORDERS),
+        fills=_read_table(run_dir / "fills.parquet", "time instrument side quantity price commission order_ref"),
+        trades=_read_table(run_dir / "trades.parquet", _TRADES),
+        equity=_read_table(run_dir / "equity.parquet", "time equity cash long_value short_value", "gross"),
+    )
+
+
+def read_summary(run_dir: Path) -> dict[str, Any]:
+    """`summary.json` of a run directory; BadInput where it is missing, no JSON or of another schema."""
+    summary = _read_json(run_dir / "summary.json")
+    if summary.get("schema") != 1:
+        raise BadInput(f"{run_dir / 'summary.json'}: schema {summary.get('schema')!r} is not 1; run the backtest again")
+    return summary
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} is missing; {path.parent} is not a complete run directory") from error
+    except ValueError as error:
+        raise BadInput(f"{path} is not JSON ({error}); run the backtest again") from error
+    if not isinstance(content, dict):
+        raise BadInput(f"{path} holds no JSON object; run the backtest again")
+    return content
+
+
+def _read_arrow(path: Path, names: list[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path).read(use_threads=False)
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} is missing; {path.parent} is not a complete run directory") from error
+    except (pa.ArrowException, OSError) as error:
+        raise BadInput(f"{path} cannot be read ({error}); run the backtest again") from error
+    absent = [name for name in names if name not in table.column_names]
+    if absent:
+        raise BadInput(f"{path} has no column {', '.join(absent)}; run the backtest again")
+    return table
+
+
+def _read_table(path: Path, names: str, optional: str = "") -> Table:
+    table = _read_arrow(path, names.split())
+    wanted = names.split() + [name for name in optional.split() if name in table.column_names]
+    return Table((name, _column(table.column(name))) for name in wanted)
+
+
+def _column(column: pa.ChunkedArray) -> NDArray[Any] | list[str]:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return [text or "" for text in column.to_pylist()]
+    if pa.types.is_timestamp(column.type):
+        return _values(column.cast(pa.timestamp("ns", column.type.tz)).cast(pa.int64()), np.int64, NEVER)
+    return _values(column.cast(pa.float64()), np.float64, np.nan)
+
+
+def _values(column: Any, kind: type[np.generic], missing: float) -> NDArray[Any]:
+    """An Arrow column of eight- or four-byte numbers as NumPy sees the same memory; nulls become `missing`."""
+    import pyarrow as pa
+
+    if len(column) == 0:  # combine_chunks of nothing would import pandas
+        return np.empty(0, kind)
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    validity, memory = array.buffers()
+    values = np.frombuffer(memory, kind, count=len(array), offset=array.offset * np.dtype(kind).itemsize)
+    if not array.null_count:
+        return values
+    bits = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")
+    return np.where(bits[array.offset : array.offset + len(array)], values, missing).astype(kind)
+
+
+def _read_bars(path: Path, timeframe: Timeframe) -> tuple[dict[str, BarSeries], dict[str, Floats]]:
+    """Bars and units by instrument. The column `split`, where present, holds the shares that one became at a bar."""
+    import pyarrow as pa
+
+    names = ("start", "end", "open", "high", "low", "close", "volume")
+    table = _read_arrow(path, ["instrument", *names])
+    columns: dict[str, Any] = {name: _column(table.column(name)) for name in names}
+    split = _column(table.column("split")) if "split" in table.column_names else np.ones(len(columns["start"]))
+    # A minute run has millions of rows and a handful of names: codes, not one Python text a row.
+    coded = table.column("instrument").cast(pa.string()).combine_chunks().dictionary_encode()
+    codes = _values(coded.indices, np.int32, -1)
+    order = np.lexsort((columns["start"], codes))
+    edges = np.searchsorted(codes[order], np.arange(len(coded.dictionary) + 1))
+    bars, units = {}, {}
+    for code, instrument in enumerate(coded.dictionary.to_pylist()):
+        rows = order[edges[code] : edges[code + 1]]
+        bars[instrument] = BarSeries(timeframe, **{name: columns[name][rows] for name in names})
+        ratios = np.nan_to_num(np.asarray(split)[rows], nan=1.0)
+        units[instrument] = np.append(np.cumprod(ratios[:0:-1])[::-1], 1.0)
+    return bars, units
+
+
+def without_splits(bars: BarSeries, units: Floats) -> BarSeries:
+    """The same bars in shares of the last bar, so that a split is no fall of the price."""
+    if (units == 1.0).all():
+        return bars
+    prices = {name: getattr(bars, name) / units for name in PRICE_COLUMNS}
+    return replace(bars, **prices, volume=bars.volume * units)
