@@ -63,7 +63,7 @@ def main() -> None:
             runs[engine.name, "process"].append(cost)
     check_agreement(runs, lengths)
     figures = {key: {name: median_of(results, name) for name in results[0]} for key, results in runs.items()}
-    extras = [*measure_command(rounds), *measure_store()]
+    extras = [*measure_command(rounds), *measure_script("store.py"), *measure_script("gaps.py")]
     write_tables(
         ROOT / "docs" / "performance.md", [engine.name for engine in ENGINES], lengths, figures, extras, rounds
     )
@@ -135,10 +135,12 @@ def measure_command(rounds: int) -> list[tuple[str, str]]:
     return [(" ".join(["manage.py", *backtest[2:]]), f"{cpu:.2f} s CPU, {wall:.2f} s")]
 
 
-def measure_store() -> list[tuple[str, str]]:
-    """What benchmarks/store.py prints, as it prints it."""
-    done = subprocess.run([sys.executable, HERE / "store.py"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [tuple(line.split(": ", 1)) for line in done.stdout.splitlines() if ": " in line]
+def measure_script(name: str) -> list[tuple[str, str]]:
+    """The `what: figure` lines of one of the scripts beside this one."""
+    done = subprocess.run([sys.executable, HERE / name], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stdout}{done.stderr}")
+    return [(what, figure) for what, _, figure in (line.rpartition(": ") for line in done.stdout.splitlines()) if what]
 
 
 if __name__ == "__main__":

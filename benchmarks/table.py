@@ -35,8 +35,8 @@ def write_tables(
     }
     measured = "\n\n".join(
         [
-            f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench`: {machine()}. CPU time, medians of {rounds} "
-            "rounds in which the engines took turns.",
+            f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench`: {machine()}. CPU time, medians of "
+            f"{rounds} rounds in which the engines took turns.",
             speed_table(engines, lengths, figures, seconds),
             goal_table(seconds),
             start_table(engines, figures),
