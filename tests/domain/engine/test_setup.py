@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+
+from domain.adjustments import Delisting, Dividend, Split
+from domain.bars import Adjustment, BarSeries
+from domain.engine.setup import Feed, RunSettings, prepare
+from domain.errors import BadInput
+from domain.instrument import Instrument, InstrumentKind
+from domain.risk import RiskLimits
+from domain.timeframe import DAY_NS
+
+
+def daily(closes, first_day=100, adjustment=Adjustment.RAW, timeframe="1d"):
+    prices = np.asarray(closes, float)
+    days = first_day + np.arange(len(prices))
+    return BarSeries.from_columns(
+        timeframe,
+        start=days * DAY_NS,
+        open=prices,
+        high=prices,
+        low=prices,
+        close=prices,
+        volume=np.full(len(prices), 1000.0),
+        adjustment=adjustment,
+    )
+
+
+def feed(symbol="A", bars=None, actions=(), **more):
+    return Feed(Instrument(symbol, **more), daily([10, 11, 12]) if bars is None else bars, actions)
+
+
+def test_bars_that_end_together_share_one_moment():
+    setup = prepare([feed("A", daily([1, 2, 3], 100)), feed("B", daily([1, 2, 3], 101))], RunSettings())
+    assert (setup.times // DAY_NS).tolist() == [101, 102, 103, 104]
+    assert [track.group.tolist() for track in setup.tracks] == [[0, 1, 2], [1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("feeds", "what"),
+    [
+        ([], "no instrument"),
+        ([feed("A"), feed("A")], "listed twice"),
+        ([feed("A"), feed("B", daily([1, 2], timeframe="1h"))], "one timeframe"),
+        ([feed("A"), feed("B", currency="EUR")], "one currency"),
+        ([feed("A", daily([]))], "no bars of A"),
+        ([feed("SPX", kind=InstrumentKind.INDEX)], "cannot be bought"),
+    ],
+)
+def test_feeds_that_do_not_fit_are_refused_by_name(feeds, what):
+    with pytest.raises(BadInput, match=what):
+        prepare(feeds, RunSettings())
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ({"cash": 0}, "cash"),
+        ({"cash": float("nan")}, "cash"),
+        ({"slippage_bps": -1}, "slippage_bps"),
+        ({"volume_cap": 1.5}, "volume_cap"),
+        ({"limits": RiskLimits(gross_exposure=0)}, "gross_exposure"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(values, what):
+    with pytest.raises(BadInput, match=what):
+        RunSettings(**values)
+
+
+def test_flat_at_close_is_refused_on_daily_bars_and_a_volume_cap_without_volumes():
+    with pytest.raises(BadInput, match="flat_at_close"):
+        prepare([feed()], RunSettings(limits=RiskLimits(flat_at_close=True)))
+    bars = daily([1, 2])
+    bars.volume[0] = np.nan
+    with pytest.raises(BadInput, match="volume_cap"):
+        prepare([feed(bars=bars)], RunSettings(volume_cap=0.1))
+
+
+def test_warm_up_and_trade_from_set_the_first_bar():
+    setup = prepare([feed(bars=daily(range(1, 11)))], RunSettings(), warmup=4)
+    assert setup.tracks[0].first == 3
+    late = RunSettings(trade_from_ns=107 * DAY_NS)
+    setup = prepare([feed(bars=daily(range(1, 11)))], late, warmup=4)
+    assert (setup.tracks[0].first, setup.first_group) == (7, 7)
+
+
+def test_a_strategy_sees_each_stretch_between_splits_in_its_own_units():
+    bars = daily([100, 100, 50, 50, 25])
+    setup = prepare([feed(bars=bars, actions=[Split(102, 2.0), Split(104, 2.0)])], RunSettings())
+    views = [(lo, hi, view.close.tolist(), view.volume.tolist()) for lo, hi, view in setup.tracks[0].views()]
+    assert views == [
+        (0, 2, [100, 100], [1000, 1000]),
+        (2, 4, [50, 50, 50, 50], [2000, 2000, 1000, 1000]),
+        (4, 5, [25, 25, 25, 25, 25], [4000, 4000, 2000, 2000, 1000]),
+    ]
+
+
+def test_adjusted_bars_do_not_get_their_actions_twice():
+    actions = [Split(102, 2.0), Dividend(101, 1.0), Dividend(103, 1.0)]
+
+    def effective(adjustment):
+        bars = daily([1, 1, 1, 1, 1], adjustment=adjustment)
+        return prepare([feed(bars=bars, actions=actions)], RunSettings()).tracks[0].actions
+
+    raw = [action for i in sorted(effective(Adjustment.RAW)) for action in effective(Adjustment.RAW)[i]]
+    assert raw == sorted(actions, key=lambda action: action.ex_day)
+    assert effective(Adjustment.SPLIT) == {1: [Dividend(101, 0.5)], 3: [Dividend(103, 1.0)]}
+    assert effective(Adjustment.TOTAL) == {}
+
+
+def test_a_delisting_takes_effect_after_the_last_bar_before_it_but_not_where_the_bars_just_end_earlier():
+    bars = daily([1, 1, 1])
+    held = prepare([feed(bars=bars, actions=[Delisting(103)])], RunSettings()).tracks[0].actions
+    assert held == {2: [Delisting(103)]}
+    assert prepare([feed(bars=bars, actions=[Delisting(200)])], RunSettings()).tracks[0].actions == {}
