@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.bars import BarSeries, Floats, Times
+from domain.metrics import drawdown_series
 from domain.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, Timeframe
 from reports.ledgers import Table
-from reports.performance import drawdowns, exposures
+from reports.performance import exposures
 
 Figure = dict[str, Any]
 
@@ -126,7 +127,7 @@ def equity_figure(equity: Table, benchmark: Floats, cash: float, *, intraday: bo
         points = {"x": stamp(times[rows]), "y": numbers(values[rows], decimals)}
         return {"type": "scatter", "mode": "lines", **points, **more}
 
-    under = 100.0 * drawdowns(equity["equity"], cash)
+    under = 100.0 * drawdown_series(np.append(cash, equity["equity"]))[1:]
     depth = [1.05 * min(float(under.min()), -1.0), 0]
     figure: Figure = {
         "data": [

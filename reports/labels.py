@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-_PERCENTAGES = {"total_return", "cagr", "annual_return", "volatility", "max_drawdown", "hit_rate", "exposure"}
-_WHOLE = {"trades", "max_drawdown_days"}
-_MONEY = {"average_trade"}
-_NAMES = {"cagr": "CAGR", "average_trade": "Average trade", "max_drawdown": "Max drawdown", "hit_rate": "Hit rate"}
+_RETURNS = {"total_return", "cagr", "annual_return", "best_day", "worst_day"}
+_FRACTIONS = {"volatility", "hit_rate", "exposure", "value_at_risk", "conditional_value_at_risk"}
+_WHOLE = {"trades", "max_drawdown_days", "longest_drawdown_days", "days", "bars"}
+_GAINS = {"average_trade", "average_win", "average_loss", "best_trade", "worst_trade"}
+_NAMES = {"cagr": "CAGR", "exposure": "Time in market", "value_at_risk": "Value at risk (5 %, a day)"}
 NOTHING = "\N{EN DASH}"
 
 
@@ -77,12 +78,12 @@ def metric(name: str, value: float | int | str | None) -> str:
         return value
     if name == "max_drawdown" and value is not None:
         return percent(-abs(value))
-    if name in _PERCENTAGES:
-        return percent(value, plus=name in ("total_return", "cagr", "annual_return"))
+    if name in _RETURNS | _FRACTIONS:
+        return percent(value, plus=name in _RETURNS)
     if name in _WHOLE:
         return number(value, 0)
-    if name in _MONEY:
-        return NOTHING if value is None else signed(value, 2)
+    if name in _GAINS:
+        return signed(value, 2)
     if name == "turnover":
         return NOTHING if value is None else f"{number(value, 2)}\N{MULTIPLICATION SIGN}"
     return number(value, 2)

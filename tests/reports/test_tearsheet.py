@@ -181,6 +181,18 @@ def test_the_heat_map_has_every_month_with_its_sign_and_the_year_s_total(tmp_pat
         assert texts[-1] == f"{100 * total:+.1f}".replace("-", "\u2212")
 
 
+def test_the_deepest_drawdown_is_the_first_row_with_its_dates(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    html = write_report(run).read_text(encoding="utf-8")
+    table = html[html.index('id="h-drawdowns"') :]
+    first = [re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?</td>", table)[:5]]
+    curve = pd.read_parquet(run / "equity.parquet").set_index("time")["equity"]
+    under = curve / curve.cummax().clip(lower=100_000.0) - 1
+    assert first[0] == f"{100 * under.min():.2f}\u202f%".replace("-", "\u2212")
+    assert first[1] == curve[: under.idxmin()].idxmax().strftime("%Y-%m-%d")
+    assert first[2] == under.idxmin().strftime("%Y-%m-%d")
+
+
 def test_dividends_are_shown_beside_the_costs_not_in_their_sum(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     edit_summary(run, costs={"commission": 10.0, "slippage": 5.0, "borrow": 0.0, "dividends": 99.0})
