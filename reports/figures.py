@@ -286,9 +286,6 @@ def _axis(**more: Any) -> Figure:
         "zerolinecolor": "--line",
         "automargin": True,
         "tickfont": {"color": "--muted"},
-        "spikecolor": "--muted",
-        "spikethickness": -1,
-        "spikedash": "dot",
     } | more
 
 

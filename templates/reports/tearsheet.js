@@ -30,7 +30,8 @@
       layout.font.size = 11;
       layout.margin = { l: 40, r: 8, t: 8, b: 28 };
       for (const axis of ["yaxis", "yaxis2"]) if (layout[axis]) delete layout[axis].title;
-      layout.xaxis.nticks = 4;
+      const label = layout.xaxis.type === "category" ? traces[0].x[0] : "";
+      layout.xaxis.nticks = label.length > 10 ? 2 : 4;
     }
     // A finger on a chart must scroll the page; a mouse may draw a window.
     layout.dragmode = touch.matches ? false : "zoom";
@@ -152,13 +153,13 @@
     { key: "number", title: "#", number: true },
     { key: "instrument", title: "Instrument" },
     { key: "side", title: "Side" },
+    { key: "net_pnl", title: "Net P&L", number: true, text: signed, toned: true },
+    { key: "return", title: "Return %", number: true, text: signed, toned: true },
     { key: "quantity", title: "Quantity", number: true, text: plain },
     { key: "entry_time", title: "Entry (UTC)" },
     { key: "entry_price", title: "Entry price", number: true, text: priced },
     { key: "exit_time", title: "Exit (UTC)" },
     { key: "exit_price", title: "Exit price", number: true, text: priced },
-    { key: "return", title: "Return %", number: true, text: signed, toned: true },
-    { key: "net_pnl", title: "Net P&L", number: true, text: signed, toned: true },
     { key: "commission", title: "Commission", number: true, text: (value) => fixed(value, 2) },
     { key: "bars", title: "Bars", number: true, text: plain },
   ];
