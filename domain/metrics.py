@@ -24,6 +24,7 @@ from domain.timeframe import DAY_NS
 DAYS_A_YEAR = 252
 CALENDAR_DAYS_A_YEAR = 365.25
 
+_ROUNDING = 1e-12
 _TILE = 16_384  # rows whose working arrays stay in the second-level cache
 
 
@@ -117,7 +118,7 @@ def sharpe(returns: ArrayLike, risk_free: float = 0.0, periods: float = DAYS_A_Y
     `risk_free` is an annual rate, risk_free / periods is taken off each return.
     """
     excess = np.asarray(returns, dtype=np.float64) - risk_free / periods
-    if len(excess) < 2 or np.ptp(excess) == 0.0:
+    if len(excess) < 2:
         return math.nan
     return _ratio(float(np.mean(excess)), float(np.std(excess, ddof=1))) * math.sqrt(periods)
 
@@ -360,7 +361,8 @@ def _mean(values: Floats) -> float:
 
 
 def _ratio(above: float, below: float) -> float:
-    return above / below if below > 0.0 else math.nan
+    """above / below; NaN unless below is above zero by more than the rounding that equal values may leave."""
+    return above / below if below > _ROUNDING else math.nan
 
 
 def _power(growth: float, exponent: float) -> float:

@@ -138,8 +138,8 @@ def ewma_volatility(close: ArrayLike, decay: float = 0.94, window: int = 20) -> 
     """
     (column,) = read_columns("ewma_volatility", close=close)
     check_windows("ewma_volatility", window=window)
-    if not 0.0 < decay < 1.0:
-        raise BadInput(f"ewma_volatility: decay must lie between 0 and 1, not {decay!r}")
+    if not 0.0 <= decay < 1.0:
+        raise BadInput(f"ewma_volatility: decay must be at least 0 and below 1, not {decay!r}")
     out, first = np.full(len(column), np.nan), first_complete_row(column)
     prices = column[first:]
     if len(prices) > window:

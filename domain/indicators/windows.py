@@ -26,7 +26,7 @@ GRID = 1e8
 # Rounding a decimal to float64 and scaling it moves it by at most 2**-52 of its size; two bits more let a
 # price through that was computed (ticks * 0.01) and not parsed.
 ON_GRID = 2.0**-50
-# Outputs per tile: its half dozen arrays stay in the second-level cache. 977,640 bars: 3 ms against 9 untiled.
+# Outputs per tile: its half dozen arrays stay in the second-level cache. 977,640 bars: a mean in 3 ms, untiled in 24.
 TILE = 16_384
 
 
@@ -145,7 +145,7 @@ def _fold_tiles(operation: np.ufunc, values: Floats, window: int) -> Floats:
 
 def _mean_deviation(measure: np.ufunc, values: Floats, window: int) -> Floats:
     # One pass a lag around the true mean. Sums of squares would be O(n), but lose all digits of a quiet window
-    # at a high price; 20 lags over a million rows take 15 ms.
+    # at a high price; 20 lags over a million rows take 35 ms.
     mean = window_mean(values, window)
     out = np.full(len(values), np.nan)
     for low, high in tiles(len(values), window):

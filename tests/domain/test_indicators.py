@@ -334,7 +334,7 @@ def test_empty_and_integer_columns_are_taken_and_inputs_are_left_alone() -> None
         (lambda x: ind.stochastic(x, x, x, smooth_d=0), "stochastic: smooth_d"),
         (lambda x: ind.bollinger(x, deviations=0.0), "bollinger: deviations must be a number above zero"),
         (lambda x: ind.keltner(x, x, x, multiplier=float("nan")), "keltner: multiplier"),
-        (lambda x: ind.ewma_volatility(x, decay=1.0), "ewma_volatility: decay must lie between 0 and 1"),
+        (lambda x: ind.ewma_volatility(x, decay=1.0), "ewma_volatility: decay must be at least 0 and below 1"),
         (lambda x: ind.atr(x, x, x[1:]), r"true_range: .*high \(5,\), low \(5,\), close \(4,\)"),
         (lambda x: ind.sma(x.reshape(1, 5), 2), "sma: needs one-dimensional columns"),
         (lambda x: ind.vwap(x, x, x, x, session=x[1:]), "vwap: session"),
