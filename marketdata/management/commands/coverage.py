@@ -1,0 +1,60 @@
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from domain.errors import BadInput
+from domain.timeframe import Timeframe
+from marketdata.holdings import Holding, holdings
+from marketdata.models import Instrument
+
+_GAPS_SHOWN = 5
+
+
+class Command(BaseCommand):
+    help = "Show which bars are held, which are missing and why."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("symbols", nargs="*", metavar="SYMBOL", help="default: every active instrument")
+        parser.add_argument("--timeframe")
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            frame = Timeframe.parse(options["timeframe"]) if options["timeframe"] else None
+            wanted = [Instrument.objects.named(symbol) for symbol in options["symbols"]]
+        except BadInput as error:
+            raise CommandError(str(error), returncode=2) from error
+        found: list[Holding] = []
+        try:
+            for instrument in wanted or Instrument.objects.active():
+                found += holdings(instrument, frame)
+        except BadInput as error:
+            raise CommandError(str(error)) from error
+        if options["json"]:
+            self.stdout.write(json.dumps([each.as_dict() for each in found], indent=1))
+            return
+        if not found:
+            self.stdout.write("no bars are held; import some with `manage.py import_bars` or `manage.py import_demo`")
+        for each in found:
+            self._print(each.as_dict())
+
+    def _print(self, found: dict[str, Any]) -> None:
+        what = "" if found["what"] == "TRADES" else f" {found['what']}"
+        self.stdout.write(
+            f"{found['symbol']} {found['timeframe']}{what} {found['adjustment']}: {found['rows']:,} bars, "
+            f"{found['start'][:10]} to {found['end'][:10]}, {found['files']} files, {found['bytes']:,} bytes, "
+            f"{found['actions']} corporate actions"
+        )
+        if found["fault"]:
+            self.stdout.write(self.style.ERROR(f"  {found['fault']}"))
+            return
+        if found["missing"]:
+            self.stdout.write(
+                f"  missing: {found['missing']:,} of {found['expected']:,} expected bars, in {found['gaps']:,} gaps"
+            )
+        for gap in found["largest_gaps"][:_GAPS_SHOWN]:
+            self.stdout.write(f"    {gap['start']} to {gap['end']}: {gap['missing']:,} bars, {gap['class']}")
+        if found["unexpected"]:
+            self.stdout.write(f"  outside regular hours: {found['unexpected']:,} bars")
