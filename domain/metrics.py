@@ -268,7 +268,7 @@ def summarize(
     `end_ns` int64[n]: bar ends, UTC; `equity` float64[n]: account value at each bar's close; `gross`
     float64[n]: sum of absolute position values then; `traded_value`: sum of |quantity| · price · multiplier of
     all fills; `trade_pnl` float64[m]: net profit of each closed trade; `initial_cash`: equity before the first
-    bar, from which the first day's return counts. `session` as in `daily_equity`.
+    bar, from which the first day's return counts. `session` as in `daily_equity`, in days since 1970 (`cagr`).
 
     Ratios and best and worst day are of daily returns; drawdown, exposure and mean equity of every bar. `cagr`
     counts the calendar days from the first to the last day, as those returns are dated. Drawdown lengths are
@@ -338,7 +338,10 @@ def _longest_drawdown_days(days: NDArray[np.int64], closes: Floats, initial_cash
         return math.nan
     curve, dates = np.concatenate([[initial_cash], closes]), np.concatenate([days[:1], days])
     at_peak = np.flatnonzero(curve >= np.maximum.accumulate(curve))
-    return float(np.max(np.diff(np.append(dates[at_peak], dates[-1]))))
+    ends = np.append(at_peak[1:], len(curve) - 1)
+    fell = ends - at_peak > 1  # from one high to the next day's is no drawdown
+    fell[-1] = ends[-1] > at_peak[-1]
+    return float(np.max((dates[ends] - dates[at_peak])[fell], initial=0.0))
 
 
 def _calendar_returns(end_ns: ArrayLike, equity: ArrayLike, initial: float | None, unit: str) -> list[PeriodReturn]:

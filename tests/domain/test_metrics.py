@@ -331,6 +331,22 @@ def test_a_drawdown_may_begin_with_the_initial_cash() -> None:
 
 
 @pytest.mark.parametrize(
+    ("equity", "longest"),
+    [([10.0, 11.0, 12.0], 0.0), ([10.0, 10.0, 10.0], 0.0), ([11.0, 10.0, 11.0], 4.0), ([10.0, 12.0, 11.0], 3.0)],
+)
+def test_only_days_below_a_high_make_the_longest_drawdown(equity: list[float], longest: float) -> None:
+    ours = metrics.summarize(
+        end_ns=day_ns(["2020-01-02", "2020-01-03", "2020-01-06"]),
+        equity=equity,
+        gross=equity,
+        traded_value=0.0,
+        trade_pnl=[],
+        initial_cash=10.0,
+    )
+    assert ours["longest_drawdown_days"] == longest
+
+
+@pytest.mark.parametrize(
     ("equity", "defined"),
     [
         ([], {"final_equity": 1000.0, "max_drawdown": 0.0, "trades": 0.0, "days": 0.0, "bars": 0.0}),
