@@ -95,9 +95,12 @@ def _context(ledgers: Ledgers) -> dict[str, Any]:
     cash = float(summary["cash"])
     intraday = ledgers.timeframe.is_intraday
     bars = {name: without_splits(series, ledgers.units[name]) for name, series in ledgers.bars.items() if len(series)}
-    benchmark = buy_and_hold(bars, equity["time"], cash)
+    # The charts show the warm-up too; what is compared with the run begins with the run.
+    begin = int(equity["time"][0]) if equity.rows else 0
+    traded = {name: series[int(np.searchsorted(series.end, begin)) :] for name, series in bars.items()}
+    benchmark = buy_and_hold(traded, equity["time"], cash)
     charts, display = _charts(ledgers, bars, benchmark, cash)
-    rows = by_instrument(bars, ledgers.fills, ledgers.trades)
+    rows = by_instrument(traded, ledgers.fills, ledgers.trades)
     return {
         "summary": summary,
         "run": ledgers.run,

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from domain.errors import BadInput
@@ -191,6 +193,36 @@ def test_the_deepest_drawdown_is_the_first_row_with_its_dates(tmp_path: Path) ->
     assert first[0] == f"{100 * under.min():.2f}\u202f%".replace("-", "\u2212")
     assert first[1] == curve[: under.idxmin()].idxmax().strftime("%Y-%m-%d")
     assert first[2] == under.idxmin().strftime("%Y-%m-%d")
+
+
+def test_buy_and_hold_begins_with_the_run_not_with_its_warm_up(tmp_path: Path) -> None:
+    run = make_run(tmp_path, instruments=("AAPL",), bars=120)
+    path = run / "equity.parquet"
+    pq.write_table(pq.ParquetFile(path).read().slice(50), path)
+    held = page_of(run).data["figures"]["equity"]["data"][0]
+    close = pd.read_parquet(run / "bars.parquet")["close"]
+    assert (held["name"], len(held["y"]), held["y"][0]) == ("Buy and hold", 70, 100_000.0)
+    assert held["y"][-1] == pytest.approx(100_000.0 * close.iloc[-1] / close.iloc[50], abs=0.01)
+
+
+def test_a_split_is_no_loss_of_buy_and_hold_and_moves_the_fills_before_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path, instruments=("AAPL",), bars=300)
+    plain = page_of(run).data
+    table = pq.ParquetFile(run / "bars.parquet").read()
+    at = 200
+    factor = np.where(np.arange(300) < at, 2.0, 1.0)
+    for name in ("open", "high", "low", "close"):
+        column = pa.array(np.frombuffer(table[name].combine_chunks().buffers()[1], float) * factor)
+        table = table.set_column(table.column_names.index(name), name, column)
+    table = table.append_column("split", pa.array(np.where(np.arange(300) == at, 2.0, 1.0)))
+    pq.write_table(table, run / "bars.parquet")
+    split = page_of(run).data
+    assert split["display"]["AAPL"]["split"] is True
+    assert split["figures"]["equity"]["data"][0]["y"] == plain["figures"]["equity"]["data"][0]["y"]
+    candles, volume, buys, _ = split["figures"]["prices"]["AAPL"]["data"]
+    assert candles["close"] == plain["figures"]["prices"]["AAPL"]["data"][0]["close"]
+    assert volume["y"][0] == 2 * plain["figures"]["prices"]["AAPL"]["data"][1]["y"][0]
+    assert buys["y"][0] == pytest.approx(plain["figures"]["prices"]["AAPL"]["data"][2]["y"][0] / 2, abs=1e-6)
 
 
 def test_dividends_are_shown_beside_the_costs_not_in_their_sum(tmp_path: Path) -> None:
