@@ -21,8 +21,8 @@ from reports.performance import exposures
 Figure = dict[str, Any]
 
 LINE_POINTS = 4_000
-CANDLES_OF_ONE = 3_000
-CANDLES_OF_ALL = 24_000
+CANDLES_OF_ONE = 4_000
+CANDLES_OF_ALL = 32_000
 FEWEST_CANDLES = 250
 MARKERS = 2_000
 

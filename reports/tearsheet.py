@@ -208,7 +208,7 @@ def _trades(ledgers: Ledgers, display: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 def _cards(summary: dict[str, Any], benchmark: Floats, cash: float) -> list[dict[str, str]]:
-    metrics = summary["metrics"]
+    metrics, final = summary["metrics"], summary["final_equity"]
     notes = {"trades": f"{count(summary['orders'].get('filled', 0))} orders filled"}
     if len(benchmark):
         notes["total_return"] = f"buy and hold {percent(float(benchmark[-1]) / cash - 1.0)}"
@@ -219,9 +219,9 @@ def _cards(summary: dict[str, Any], benchmark: Floats, cash: float) -> list[dict
     cards = [
         {
             "label": "Final equity",
-            "value": money(summary["final_equity"]),
+            "value": money(final),
             "note": f"from {money(cash)}",
-            "tone": _tone(summary["final_equity"] - cash),
+            "tone": _tone(None if final is None else final - cash),
         }
     ]
     for name in CARDS:
@@ -351,13 +351,18 @@ def _denied(orders: Table) -> dict[str, Any]:
                 "side": orders["side"][row],
                 "quantity": number(orders["quantity"][row]),
                 "rule": orders["denied_by"][row],
-                "value": number(orders["rule_value"][row]),
-                "limit": number(orders["rule_limit"][row]),
+                "value": _rule_number(orders["rule_value"][row]),
+                "limit": _rule_number(orders["rule_limit"][row]),
                 "reason": orders["reason"][row],
             }
             for row, time in zip(shown, figures.minutes(orders["time"][shown]), strict=True)
         ],
     }
+
+
+def _rule_number(value: float) -> str:
+    """Money in two decimals, so that a column of it aligns; shares and small counts in what they need."""
+    return number(value, 2 if abs(value) >= 100 else None)
 
 
 def _names(instruments: list[str]) -> str:

@@ -106,8 +106,14 @@
   function showInstrument(name) {
     price.instrument = name;
     byId("price-instrument").value = name;
-    const last = figureOf().data[0].x.length - 1;
-    setWindow(last - (narrow.matches ? 79 : 249), last, true);
+    const labels = figureOf().data[0].x;
+    const last = labels.length - 1;
+    const width = narrow.matches ? 80 : 250;
+    // The latest bars, or where nothing was traded in them, those around the latest fill.
+    const filled = figureOf().data.filter((trace) => trace.mode === "markers").map((trace) => labels.lastIndexOf(trace.x[trace.x.length - 1]));
+    const newest = Math.max(-1, ...filled);
+    const to = newest >= 0 && newest <= last - width ? Math.max(newest + Math.round(width / 5), width - 1) : last;
+    setWindow(to - width + 1, to, true);
   }
 
   function setUpPrice() {
@@ -134,7 +140,8 @@
     add("All", "All bars", { bars: "all" }, () => setWindow(0, figureOf().data[0].x.length - 1));
     add("→", "Later bars", { step: "1" }, step(1));
     byId("price-instrument").addEventListener("change", (event) => showInstrument(event.target.value));
-    showInstrument(price.instrument);
+    const names = Object.keys(data.display);
+    showInstrument(names.find((name) => data.display[name].fills) || price.instrument);
     byId("price").on("plotly_doubleclick", () => setWindow(0, figureOf().data[0].x.length - 1));
     byId("price").on("plotly_relayout", (change) => {
       if (price.busy) return;

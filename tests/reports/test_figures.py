@@ -99,6 +99,6 @@ def test_unknown_volume_is_left_out() -> None:
 
 
 def test_candles_are_fewer_where_instruments_are_many() -> None:
-    assert figures.candle_limit(1) == 3_000
-    assert figures.candle_limit(48) == 500
+    assert figures.candle_limit(1) == 4_000
+    assert figures.candle_limit(64) == 500
     assert figures.candle_limit(10_000) == 250

@@ -150,7 +150,7 @@ def test_long_minute_series_are_drawn_coarser_and_the_page_says_so(tmp_path: Pat
     page = page_of(run)
     shown = page.data["display"]["AAPL"]
     assert (shown["bars"], shown["each"]) == (8_000, "5 minutes")
-    assert shown["shown"] == len(page.data["figures"]["prices"]["AAPL"]["data"][0]["x"]) <= 3_000
+    assert shown["shown"] == len(page.data["figures"]["prices"]["AAPL"]["data"][0]["x"]) <= 4_000
     assert "lowest and highest point of each stretch" in page.text
     equity = page.data["figures"]["equity"]["data"][1]["y"]
     assert min(equity) == pytest.approx(pd.read_parquet(run / "equity.parquet")["equity"].min(), abs=0.01)
@@ -165,8 +165,7 @@ def test_denied_intents_are_listed_with_rule_and_numbers(tmp_path: Path) -> None
     assert f"symbol_notional {len(denied)}" in page.text
     first = denied.iloc[0]
     assert first["time"].strftime("%Y-%m-%d %H:%M") in page.text
-    assert f"{first['rule_value']:,.2f}".rstrip("0").rstrip(".") in page.text
-    assert "25,000" in page.text
+    assert f"{first['rule_value']:,.2f} 25,000.00" in page.text
 
 
 def test_the_heat_map_has_every_month_with_its_sign_and_the_year_s_total(tmp_path: Path) -> None:
