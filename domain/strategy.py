@@ -114,7 +114,7 @@ class Strategy:
             return cls.Params(**values)
         except ValidationError as error:
             faults = "; ".join(
-                ".".join(str(part) for part in fault["loc"]) + (": " if fault["loc"] else "") + fault["msg"]
+                ": ".join([*(str(part) for part in fault["loc"]), fault["msg"].removeprefix("Value error, ")])
                 for fault in error.errors()
             )
             raise BadInput(f"strategy {cls.label()}: {faults}") from error
