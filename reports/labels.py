@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 _RETURNS = {"total_return", "cagr", "annual_return", "best_day", "worst_day"}
 _FRACTIONS = {"volatility", "hit_rate", "exposure", "value_at_risk", "conditional_value_at_risk"}
@@ -67,7 +67,7 @@ def moment(text: str | None) -> str:
     if not text:
         return NOTHING
     if len(text) == 10:
-        return text
+        return date.fromisoformat(text).isoformat()
     time = datetime.fromisoformat(text)
     return f"{time.astimezone(UTC) if time.tzinfo else time:%Y-%m-%d %H:%M:%S} UTC"
 

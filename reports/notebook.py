@@ -11,6 +11,7 @@ import string
 from pathlib import Path
 from typing import Any
 
+from domain.timeframe import Timeframe
 from reports.labels import moment
 from reports.ledgers import read_summary
 
@@ -54,7 +55,7 @@ returns = closing / closing.shift(fill_value=cash) - 1
 monthly = pd.DataFrame({"year": closing.index.year, "month": closing.index.month, "return": returns.to_numpy()})
 table = monthly.pivot(index="year", columns="month", values="return")
 table["year"] = (1 + monthly.set_index("year")["return"]).groupby(level=0).prod() - 1
-(100 * table).round(1)"""
+(100 * table).round(1) + 0.0  # no -0.0"""
 
 _TRADES = """\
 by_instrument = trades.groupby("instrument")["net_pnl"].agg(["count", "sum", "mean", "min", "max"])
@@ -97,8 +98,8 @@ def write_notebook(run_dir: Path) -> Path:
     cells = [
         _markdown(
             f"# {_escape(summary['strategy']['name'])}: a backtest\n\n"
-            f"{_escape(', '.join(summary['instruments']))}, bars of {_escape(summary['timeframe'])}, "
-            f"{_escape(moment(summary['period']['start']))} to {_escape(moment(summary['period']['end']))}. "
+            f"{_escape(', '.join(summary['instruments']))}, bars of {Timeframe.parse(summary['timeframe'])}, "
+            f"{moment(summary['period']['start'])} to {moment(summary['period']['end'])}. "
             "Simulated; all times are UTC. `report.html` beside this file shows the same run."
         ),
         _code(_LOAD),
@@ -145,5 +146,5 @@ def _code(text: str) -> dict[str, Any]:
 
 def _escape(text: str) -> str:
     """Text as Markdown shows it literally: a strategy's or an instrument's name is no markup."""
-    one_line = " ".join(text.split())
-    return "".join(f"\\{character}" if character in string.punctuation else character for character in one_line)
+    markup = set(string.punctuation) - set(",.:-/")
+    return "".join(f"\\{character}" if character in markup else character for character in " ".join(text.split()))
