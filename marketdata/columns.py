@@ -127,6 +127,7 @@ def _epochs(values: NDArray[np.int64]) -> tuple[Times, bool]:
 
 _ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?)?"
 _ZONE = r"(Z|[+-]\d\d(:?\d\d)?)$"
+_EPOCH = r"^(\d{9,10}|\d{12,13}|\d{15,16}|\d{18,19})$"  # s, ms, us, ns; 8 and 14 digits are a date
 _FORMATS = (
     "%Y%m%d",
     "%Y%m%d %H:%M",
@@ -148,10 +149,11 @@ def _texts(column: pa.ChunkedArray) -> tuple[Times, bool]:
     if some_zoned and some_naive:
         raise BadInput("some times have a zone and some have not; make them alike")
     if some_zoned:
-        # ISO allows -0500; the parser wants -05:00 or -05.
         return _cast(pc.if_else(zoned, column, None), pa.timestamp("ns", "UTC")), True
     if some_naive:
         return _cast(pc.if_else(naive, column, None), pa.timestamp("ns")), False
+    if pc.all(pc.fill_null(pc.match_substring_regex(column, _EPOCH), False)).as_py():
+        return _epochs(_numpy(column.cast(pa.int64()), np.int64))
     for pattern in _FORMATS:
         parsed = pc.strptime(column, pattern, "s", error_is_null=True)
         if parsed.null_count * 2 <= len(parsed) and len(parsed):

@@ -150,8 +150,24 @@ def _read_csv(content: bytes, text_columns: tuple[str, ...]) -> Columns:
             raise BadInput("is not UTF-8 text; save it as UTF-8") from error
         raise BadInput(f"cannot be read as CSV ({error})") from error
     _check_shape(table.num_rows, table.num_columns)
+    if any(pa.types.is_binary(kind) for kind in table.schema.types):
+        raise BadInput("is not UTF-8 text; save it as UTF-8")
     lines = np.setdiff1d(np.arange(2, table.num_rows + len(skipped) + 2), [number for number, _ in skipped])
+    if b"\n\n" in content or b"\n\r\n" in content:
+        written = _has_any_value(table)
+        table, lines = table.take(np.flatnonzero(written)), lines[written]
     return Columns(table, lines, [number for number, text in skipped if text.strip()])
+
+
+def _has_any_value(table: pa.Table) -> NDArray[np.bool_]:
+    """False where a row is a blank line, which the reader gives as a row of nulls so that the others keep their
+    numbers."""
+    written = np.zeros(table.num_rows, np.bool_)
+    for column in table.columns:
+        if column.null_count == 0:
+            return np.ones(table.num_rows, np.bool_)
+        written |= np.array([cell is not None for cell in column.to_pylist()])
+    return written
 
 
 def _header(content: bytes) -> tuple[list[str], str]:

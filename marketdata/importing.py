@@ -165,6 +165,8 @@ def _parse(columns: Columns, options: ImportOptions, report: FileReport) -> list
     table = columns.table
     report.rows = len(columns.lines) + len(columns.malformed_lines)
     report.dropped.add("has too many or too few fields", columns.malformed_lines)
+    if not table.num_rows:
+        raise BadInput(f"has no rows{f' but damaged ones: {report.dropped}' if report.dropped.total() else ''}")
     midpoint = options.what == What.MIDPOINT
     needed = ("time", *(QUOTES if midpoint and "open" not in options.columns else PRICES))
     found = find_columns(table.column_names, options.columns, needed)
