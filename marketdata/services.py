@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from domain.adjustments import Action, Delisting, Dividend, Split
@@ -57,6 +58,11 @@ def describe_instrument(
         found = Instrument(symbol=symbol.strip(), **{name: value for name, value in wanted.items() if value})
         found.calendar = calendar or calendars.calendar_for(found.exchange, InstrumentKind(found.kind), found.symbol)
         calendars.sessions(found.calendar)
+        try:
+            found.clean_fields()
+        except ValidationError as error:
+            faults = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items())
+            raise BadInput(f"instrument {symbol}: {faults}") from error
         return found
     if calendar and calendar != found.calendar:
         raise BadInput(f"{symbol} is on calendar {found.calendar}, not {calendar}; change it in the admin")
@@ -69,7 +75,6 @@ def save_instrument(*, instrument: Instrument) -> Instrument:
         return instrument
     try:
         with transaction.atomic():
-            instrument.full_clean()
             instrument.save()
     except IntegrityError:
         return Instrument.objects.named(
