@@ -6,6 +6,7 @@ with what to do. CSV rows with too many or too few fields are set aside with the
 
 from __future__ import annotations
 
+import codecs
 import io
 import zipfile
 import zlib
@@ -126,6 +127,7 @@ def _read_csv(content: bytes, text_columns: tuple[str, ...]) -> Columns:
     from pyarrow import csv
 
     header, delimiter = _header(content)
+    _check_text(content)
     skipped: list[tuple[int, str]] = []
 
     def set_aside(row: Any) -> str:
@@ -146,12 +148,8 @@ def _read_csv(content: bytes, text_columns: tuple[str, ...]) -> Columns:
             ),
         )
     except pa.ArrowInvalid as error:
-        if "UTF8" in str(error):
-            raise BadInput("is not UTF-8 text; save it as UTF-8") from error
         raise BadInput(f"cannot be read as CSV ({error})") from error
     _check_shape(table.num_rows, table.num_columns)
-    if any(pa.types.is_binary(kind) for kind in table.schema.types):
-        raise BadInput("is not UTF-8 text; save it as UTF-8")
     lines = np.setdiff1d(np.arange(2, table.num_rows + len(skipped) + 2), [number for number, _ in skipped])
     if b"\n\n" in content or b"\n\r\n" in content:
         written = _has_any_value(table)
@@ -177,10 +175,7 @@ def _header(content: bytes) -> tuple[list[str], str]:
     first = content[:_CHUNK].split(b"\n", 1)[0]
     if b"\0" in first or (len(first) == _CHUNK and len(content) > _CHUNK):
         raise BadInput("is neither CSV nor Parquet")
-    try:
-        line = first.decode("utf-8-sig").strip("\r")
-    except UnicodeDecodeError:
-        raise BadInput("is not UTF-8 text; save it as UTF-8") from None
+    line = first.decode("utf-8-sig", "replace").strip("\r")
     delimiter = max(_DELIMITERS, key=line.count)
     names = [name.strip().strip('"') for name in line.split(delimiter)]
     _check_shape(0, len(names))
@@ -189,6 +184,17 @@ def _header(content: bytes) -> tuple[list[str], str]:
             f"has no header line (it starts with {line[:60]!r}); add one such as timestamp,open,high,low,close"
         )
     return names, delimiter
+
+
+def _check_text(content: bytes) -> None:
+    """All of it, before parsing: the parser cannot hand a malformed row over that is not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for at in range(0, len(content), _CHUNK):
+            decoder.decode(content[at : at + _CHUNK])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise BadInput("is not UTF-8 text; save it as UTF-8") from None
 
 
 def _block_size(content: bytes) -> int:

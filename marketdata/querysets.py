@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -42,11 +41,6 @@ class WatchlistQuerySet(models.QuerySet["tables.Watchlist"]):
 class BarFileQuerySet(models.QuerySet["tables.BarFile"]):
     def of_series(self, instrument: tables.Instrument, timeframe: str, what: str) -> BarFileQuerySet:
         return self.filter(instrument=instrument, timeframe=timeframe, what=what)
-
-    def overlapping(self, start: dt.datetime | None, end: dt.datetime | None) -> BarFileQuerySet:
-        """Files that may hold bars starting in [start, end); None means open-ended."""
-        found = self if start is None else self.filter(end__gt=start)
-        return found if end is None else found.filter(start__lt=end)
 
 
 class CorporateActionQuerySet(models.QuerySet["tables.CorporateAction"]):

@@ -1,6 +1,8 @@
 import datetime as dt
 import gzip
 import json
+import random
+import sys
 import zipfile
 from pathlib import Path
 
@@ -259,6 +261,74 @@ def test_compressed_files_are_read_and_bombs_are_not(give, tmp_path):
         archive.writestr("prices.csv", bytes(64 << 20))
     with pytest.raises(BadInput, match="unpacks to more than"):
         take(tmp_path / "BOMB.zip")
+
+
+def test_a_zip_of_several_files_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "SPY.zip", "w") as archive:
+        archive.writestr("a.csv", DAYS)
+        archive.writestr("b.csv", DAYS)
+    with pytest.raises(BadInput, match="is a zip of 2 files"):
+        take(tmp_path / "SPY.zip")
+
+
+def test_parquet_columns_of_any_time_and_number_type_are_read(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    days = np.array(["2013-10-07", "2013-10-08"], "datetime64[D]")
+    prices = {name: pa.array([10, 11]) for name in ("open", "high", "low")}
+    close = pa.array(["10", "11"]).cast(pa.decimal128(9, 2))
+    for number, stamps in enumerate(
+        (
+            pa.array(days),
+            pa.array(days.astype("datetime64[ms]")),
+            pa.array(days.astype("datetime64[us]").astype(np.int64), pa.timestamp("us", "UTC")),
+            pa.array([20131007, 20131008]),
+            pa.array(["20131007", "20131008"]),
+            pa.array(
+                [4 * 3600 + int(day) for day in days.astype("datetime64[s]").astype(int)], pa.timestamp("s", "UTC")
+            ),
+        )
+    ):
+        pq.write_table(pa.table({"date": stamps, **prices, "close": close}), tmp_path / f"T{number}.parquet")
+        take(tmp_path / f"T{number}.parquet", tz="America/New_York", timeframe=Timeframe.D1)
+        bars = read(f"T{number}")
+        assert bars.start.tolist() == [utc("2013-10-07T13:30"), utc("2013-10-08T13:30")], number
+        assert bars.close.tolist() == [10, 11]
+
+
+def test_rubbish_of_any_kind_is_either_imported_or_refused_with_bad_input(give):
+    seed = random.randrange(1 << 32)
+    sys.stdout.write(f"seed {seed}\n")
+    chance = random.Random(seed)
+    scraps = [
+        b",",
+        b"\n",
+        b'"',
+        b"\r",
+        b"\0",
+        b"NaN",
+        b"-",
+        b"1e999",
+        b"\xff",
+        "\u202e".encode(),
+        b";",
+        b"Z",
+        b"9" * 30,
+    ]
+    outcomes = {"kept": 0, "refused": 0}
+    for _ in range(300):
+        content = bytearray(chance.choice((DAYS, MINUTES)).encode())
+        for _ in range(chance.randrange(1, 6)):
+            at = chance.randrange(len(content))
+            content[at : at + chance.randrange(3)] = chance.choice(scraps)
+        try:
+            outcomes["kept"] += bool(take(give(bytes(content))).kept)
+        except BadInput:
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 20, outcomes
+    for row in BarFile.objects.all():
+        store.read_bars(row.instrument, row.timeframe).check()
 
 
 def test_a_parquet_bomb_is_refused_by_its_claim(tmp_path):
