@@ -33,12 +33,12 @@ LIMIT, STOP, STOP_LIMIT, TRAILING_STOP = (
 class _BarReader:
     """Single values of a track's columns as plain Python numbers; few bars are read this way, so no lists are made."""
 
-    __slots__ = ("close", "day", "high", "in_session", "last_of_session", "low", "open", "start", "volume")
+    __slots__ = ("close", "high", "in_session", "last_of_session", "low", "open", "start", "volume")
 
     def __init__(self, track: Track) -> None:
         bars = track.bars
         self.open, self.high, self.low, self.close = bars.open.item, bars.high.item, bars.low.item, bars.close.item
-        self.volume, self.start, self.day = bars.volume.item, bars.start.item, track.day.item
+        self.volume, self.start = bars.volume.item, bars.start.item
         self.in_session, self.last_of_session = track.in_session.item, track.last_of_session.item
 
 
@@ -74,11 +74,13 @@ class Book(Account):
 
     def split(self, k: int, g: int, ratio: float) -> None:
         super().split(k, g, ratio)
-        for order in self.working[k]:
+        for order in list(self.working[k]):
             order.filled *= ratio
             order.quantity = (
                 order.filled + after_split(order.quantity - order.filled / ratio, 0.0, ratio, self.lot[k])[0]
             )
+            if abs(order.remaining) < DUST:  # less than a lot was left of it
+                self._end(order, OrderStatus.CANCELLED, self.times[g])
             order.limit /= ratio
             order.stop /= ratio
             order.trail_amount /= ratio
@@ -202,7 +204,9 @@ class Book(Account):
     def _is_too_late(self, order: BookedOrder, k: int, i: int) -> bool:
         """An entry that would fill on the session's last bar could not be closed before the close."""
         grows = (self.quantity[k] + order.quantity) * order.sign > 0
-        return grows and i + 1 < self.bars[k] and self.read[k].last_of_session(i + 1)
+        last = self.read[k].last_of_session
+        at_close = self.settings.market_at is MarketAt.CLOSE and order.kind is MARKET
+        return grows and ((at_close and last(i)) or (i + 1 < self.bars[k] and last(i + 1)))
 
     def flatten_before_close(self, k: int, i: int, g: int) -> None:
         """At the close of the bar before the session's last: cancel everything, close the position at the close."""
@@ -230,32 +234,32 @@ class Book(Account):
                 self.busy -= 1
 
     def match_bar(self, k: int, i: int, g: int) -> None:
-        """Let every working order of the instrument meet bar i, in the order in which they were placed."""
+        """Let every working order of the instrument meet bar i, in the order in which they were placed.
+
+        A DAY order ends with the session's last bar, before anybody decides on its close.
+        """
         read = self.read[k]
         if self.limits.market_hours and not read.in_session(i):
             return
         open_, high, low, close = read.open(i), read.high(i), read.low(i), read.close(i)
-        start, end, day = read.start(i), self.times[g], read.day(i)
+        start, end = read.start(i), self.times[g]
         bps = self.settings.slippage_bps
         for order in list(self.working[k]):
             if order.status is not OrderStatus.WORKING or g < order.activated_from:
                 continue
-            if order.time_in_force is TimeInForce.DAY:
-                if order.day is None:
-                    order.day = day
-                elif order.day != day:
-                    self._end(order, OrderStatus.EXPIRED, int(self.tracks[k].bars.end[i - 1]))
-                    continue
             kind, sign = order.kind, order.sign
             when = start
             if kind is MARKET:
                 base = open_
                 price = slipped(base, sign, bps)
-            elif kind is LIMIT or order.triggered:
+            elif kind is LIMIT:
                 base = price = limit_fill(sign, order.limit, open_, high, low)
             elif kind is STOP or kind is TRAILING_STOP:
-                base = stop_fill(sign, order.stop, open_, high, low)
+                base = open_ if order.triggered else stop_fill(sign, order.stop, open_, high, low)
                 price = slipped(base, sign, bps)
+                order.triggered = base == base
+            elif kind is STOP_LIMIT and order.triggered:
+                base = price = limit_fill(sign, order.limit, open_, high, low)
             elif kind is STOP_LIMIT:
                 order.triggered = is_triggered(sign, order.stop, open_, high, low)
                 base = price = stop_limit_fill(sign, order.stop, order.limit, open_, high, low, close)
@@ -265,8 +269,12 @@ class Book(Account):
                 when = end
             if price == price:
                 self._fill(order, i, g, when, price, base)
-            if kind is TRAILING_STOP and order.status is OrderStatus.WORKING:
+            if order.status is not OrderStatus.WORKING:
+                continue
+            if kind is TRAILING_STOP and not order.triggered:
                 order.stop = trailed_stop(sign, order.stop, close, order.trail_amount, order.trail_percent)
+            if order.time_in_force is TimeInForce.DAY and read.last_of_session(i):
+                self._end(order, OrderStatus.EXPIRED, end)
 
     def _fill(self, order: BookedOrder, i: int, g: int, when: int, price: float, base: float) -> None:
         k = order.track
@@ -322,7 +330,7 @@ class Book(Account):
                     other.quantity -= other.sign * abs(quantity)
         if not self.quantity[k] and self.working[k]:
             for other in list(self.working[k]):
-                if other.closes and g >= other.activated_from:
+                if other.closes:
                     self._end(other, OrderStatus.CANCELLED, when)
 
     def _cover(self, entry: BookedOrder, k: int, g: int, quantity: float) -> None:

@@ -49,7 +49,7 @@ class BookedOrder:
     """One order of the run, mutable while it works."""
 
     __slots__ = (
-        "activated_from", "closes", "commission", "day", "denied_by", "ended", "exits", "filled", "group",
+        "activated_from", "closes", "commission", "denied_by", "ended", "exits", "filled", "group",
         "kind", "limit", "number", "oca", "quantity", "reason", "rule_limit", "rule_value", "sign", "status", "stop",
         "time", "time_in_force", "track", "trail_amount", "trail_percent", "triggered", "value",
     )  # fmt: skip
@@ -79,7 +79,6 @@ class BookedOrder:
         self.rule_limit = NAN
         self.triggered = False
         self.closes = False
-        self.day: int | None = None
         self.activated_from = 0
         self.exits: tuple[float | None, float | None] | None = None
 
