@@ -71,6 +71,8 @@ class BarContext:
         return self._lists[indicator][self.i]
 
     def history(self, column: str, bars: int) -> Floats:
+        if column not in self._arrays:
+            raise UnknownName("bar column or indicator", column, self._arrays)
         values = self._arrays[column][max(self.i + 1 - bars, 0) : self.i + 1]
         values.flags.writeable = False
         return values
@@ -143,7 +145,7 @@ class _Lane:
         if strategy.is_vector():
             self.on_bar = _Stated(statements(strategy, self.track), self.first).on_bar
         self.next_view = 0
-        self.move_to(0)
+        self.move_to(self.first)
 
     def move_to(self, i: int) -> None:
         """Step into the view that bar i belongs to: at the start, and at each split."""
@@ -262,7 +264,6 @@ def _one_lane(book: Book, lane: _Lane) -> Stretch:
     mark, quantity, multiplier = book.mark, book.quantity, book.multiplier[0]
     context, on_bar = lane.context, lane.on_bar
     lanes, zero = [lane], [0]
-    lane.move_to(lane.first)
 
     def stretch(lo: int, hi: int) -> None:
         for i in range(lo, hi):
@@ -270,7 +271,7 @@ def _one_lane(book: Book, lane: _Lane) -> Stretch:
                 _open(book, lanes, zero, [i], i, flags[i])
             context.i = i
             mark[0] = close = closes[i]
-            if armed and book.held and book.cash + quantity[0] * close * multiplier <= book.kill_level:
+            if armed and book.cash + quantity[0] * close * multiplier <= book.kill_level:
                 book.halt(i)
                 return
             if flat:
@@ -302,7 +303,7 @@ def _many_lanes(book: Book, lanes: list[_Lane]) -> Stretch:
             for k, i in zip(members, at, strict=True):
                 lanes[k].context.i = i
                 mark[k] = closes[k][i]
-            if armed and book.held and book.equity() <= book.kill_level:
+            if armed and book.equity() <= book.kill_level:
                 book.halt(g)
                 return
             for k, i in zip(members, at, strict=True):
