@@ -127,7 +127,10 @@ def _marks(setup: Setup, group: Times) -> list[Floats]:
 
 
 def run_events(setup: Setup, events: Events) -> Outcome:
-    """Decide, check and fill, statement by statement; the rules are the per-bar driver's functions."""
+    """Decide, check and fill, statement by statement; the rules are the per-bar driver's functions.
+
+    Sums run in the per-bar driver's order, so that the numbers in the ledger agree to the last bit.
+    """
     settings, limits = setup.settings, setup.settings.limits
     one = len(setup.tracks) == 1
     at_close = settings.market_at is MarketAt.CLOSE
@@ -160,18 +163,25 @@ def run_events(setup: Setup, events: Events) -> Outcome:
             on_order.pop(owner, None)
             account.fill(owner, number)
         held = quantity[k]
-        unit_value = price * multipliers[k]
-        equity = account.cash + held * unit_value
-        gross = 0.0
-        if not one:
+        multiplier = multipliers[k]
+        unit_value = price * multiplier
+        unit_margin = margins[k] or margin_rate * price * multiplier
+        held_size = held if held >= 0.0 else -held
+        gross, used_margin = held_size * unit_value, held_size * unit_margin
+        if one:
+            equity = account.cash + held * price * multiplier
+        else:
+            equity = account.cash
             for other, units in enumerate(quantity):
-                if other == k:
-                    continue
                 pending = on_order.get(other, 0.0)
-                if units or pending:
-                    value = marks[other][row] * multipliers[other]
-                    equity += units * value
-                    gross += max(abs(units), abs(units + pending)) * value
+                if not (units or pending):
+                    continue
+                mark = marks[other][row]
+                equity += units * mark * multipliers[other]
+                if other != k:
+                    exposed = max(abs(units), abs(units + pending))
+                    gross += exposed * mark * multipliers[other]
+                    used_margin += exposed * (margin_rate * mark * multipliers[other])
         if wanted_of:
             wanted = wanted_of[k, target]
         else:
@@ -179,16 +189,14 @@ def run_events(setup: Setup, events: Events) -> Outcome:
         delta = wanted - held
         if -DUST < delta < DUST:
             continue
-        unit_margin = margins[k] or margin_rate * unit_value
-        held_size = held if held >= 0.0 else -held
         state.position = held
         state.held_value = held_size * unit_value
-        state.gross = gross + state.held_value
+        state.gross = gross
         state.held_margin = held_size * unit_margin
-        state.used_margin = gross * margin_rate + state.held_margin
+        state.used_margin = used_margin
         state.equity = equity
         if capped:
-            state.instrument_day_pnl = account.day_pnl(k, row, unit_value)
+            state.instrument_day_pnl = account.day_pnl(k, row, price)
         reason = check(delta, price, NAN, unit_value, unit_margin, state, limits)
         if reason:
             value, limit = explain(reason, delta, price, NAN, unit_value, unit_margin, state, limits)
@@ -259,10 +267,10 @@ class _Account:
         self.day_of_row, self.day_of_fill = days.tolist()
         self.last_close, self.last_close_of_fill = closes.tolist()
 
-    def day_pnl(self, k: int, row: int, unit_value: float) -> float:
+    def day_pnl(self, k: int, row: int, price: float) -> float:
         if self.day_of_row[row] != self.day[k]:
             self._roll(k, self.day_of_row[row], self.last_close[row])
-        return self.flow[k] + self.quantity[k] * unit_value - self.day_base[k]
+        return self.flow[k] + self.quantity[k] * price * self.multiplier[k] - self.day_base[k]
 
     def _roll(self, k: int, day: int, last_close: float) -> None:
         self.day[k] = day

@@ -17,7 +17,7 @@ from domain.engine.loop import run_loop, statements
 from domain.engine.records import records_of_book, records_of_outcome
 from domain.engine.result import Result, equity_curve
 from domain.engine.setup import Feed, RunSettings, Setup, prepare
-from domain.engine.vector import loses_too_much, run_vector
+from domain.engine.vector import NEAR, loses_too_much, run_vector
 from domain.errors import BadInput
 from domain.instrument import Instrument
 from domain.risk import kill_level
@@ -90,7 +90,7 @@ def _kill_switch_strikes(setup: Setup, outcome: Outcome) -> bool:
     lows = np.minimum.reduceat(equity, starts)
     before = np.concatenate([[setup.settings.cash], equity[starts[1:] - 1]])
     pairs = zip(before.tolist(), lows.tolist(), strict=True)
-    return any(low <= kill_level(start, setup.settings.limits) for start, low in pairs)
+    return any(low <= kill_level(start, setup.settings.limits) + NEAR for start, low in pairs)
 
 
 def _feeds(feeds: Feeds) -> list[Feed]:

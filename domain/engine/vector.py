@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 from domain.bars import Floats, Times
 from domain.costs import commission
 from domain.engine.events import Events, Outcome
-from domain.engine.setup import Setup
+from domain.engine.setup import MarketAt, Setup
 from domain.matching import slipped
 from domain.positions import DUST
 from domain.risk import RiskState, check, kill_level
 from domain.sizing import SizingKind, target_quantity
 
 NAN = math.nan
+# Sums in another order differ in their last bits: what is this near to a limit is left to the per-bar driver.
+NEAR = 1e-6
 
 
 @dataclass(slots=True, eq=False)
@@ -144,7 +146,10 @@ def _all_allowed(
     own = np.array([track.instrument.margin or 0.0 for track in setup.tracks])[plan.track]
     unit_margin = np.where(own > 0, own, settings.margin_rate * unit_value)
     group = events.group[plan.row]
-    settled = np.searchsorted(events.fill_group[plan.row[in_time]], group, side="right")
+    if settings.market_at is MarketAt.CLOSE:  # each fills before the next decides, itself not before it is decided
+        settled = np.arange(len(plan.row))
+    else:
+        settled = np.searchsorted(events.fill_group[plan.row[in_time]], group, side="right")
     equity = cash[settled] + plan.held * unit_value
     gross = np.zeros(len(plan.row))
     if len(setup.tracks) > 1:
@@ -155,7 +160,8 @@ def _all_allowed(
     used = gross * settings.margin_rate + after * unit_margin
     day_pnl = 0.0
     if settings.limits.instrument_daily_loss < math.inf:
-        day_pnl = min(day_lows(setup, outcome, k)[1].min(initial=0.0) for k in range(len(setup.tracks)))
+        lows = [day_lows(setup, outcome, k)[1].min(initial=0.0) for k in range(len(setup.tracks))]
+        day_pnl = min(lows) - NEAR
     strains = [size, size * unit_value, after * unit_value, gross + after * unit_value, used - equity]
     worst = {int(np.argmax(size)), int(np.argmin(plan.after))}
     worst |= {int(np.argmax(np.where(grows, strain, -np.inf))) for strain in strains}
@@ -190,8 +196,11 @@ def _others(setup: Setup, events: Events, plan: Plan, in_time: NDArray[np.int64]
         filled = in_time[plan.track[in_time] == k]
         held = np.concatenate([[0.0], plan.after[filled]])
         planned = np.concatenate([[0.0], plan.after[mine]])
-        now = held[np.searchsorted(events.fill_group[plan.row[filled]], group, side="right")]
         soon = planned[np.searchsorted(mine, place)]
+        if setup.settings.market_at is MarketAt.CLOSE:
+            now = soon
+        else:
+            now = held[np.searchsorted(events.fill_group[plan.row[filled]], group, side="right")]
         mark = events.marks[k][plan.row] * track.instrument.multiplier
         other = plan.track != k
         held_value += np.where(other, now * mark, 0.0)
@@ -240,7 +249,8 @@ def loses_too_much(setup: Setup, outcome: Outcome) -> bool:
     """Whether the kill switch would strike at some bar's close; one track only."""
     pnl, fall = day_lows(setup, outcome, 0)
     limits = setup.settings.limits
-    if fall.min() > -limits.daily_loss and limits.daily_loss_fraction == math.inf:
+    if fall.min() > NEAR - limits.daily_loss and limits.daily_loss_fraction == math.inf:
         return False
     before = setup.settings.cash + pnl
-    return any(b + f <= kill_level(b, limits) for b, f in zip(before.tolist(), fall.tolist(), strict=True))
+    pairs = zip(before.tolist(), fall.tolist(), strict=True)
+    return any(b + f <= kill_level(b, limits) + NEAR for b, f in pairs)
