@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -127,15 +128,17 @@ class _Parsed:
     actions: Sequence[Action]
 
 
-def import_file(path: Path, options: ImportOptions, *, dry_run: bool = False) -> FileReport:
+def import_file(path: Path, options: ImportOptions, *, dry_run: bool = False, now_ns: int | None = None) -> FileReport:
     """Import one file: all of it or nothing. A dry run reads and checks but writes nothing.
+
+    Bars that end after `now_ns` (by default the clock's) are unfinished and dropped.
 
     Raises BadInput, naming the file, where it is refused; the store's errors where it cannot be written.
     """
     report = FileReport(path)
     columns = read_columns(path, TEXT_COLUMNS)
     try:
-        parsed = _parse(columns, options, report)
+        parsed = _parse(columns, options, report, time.time_ns() if now_ns is None else now_ns)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
     if not dry_run:
@@ -161,7 +164,7 @@ def _write(parsed: Sequence[_Parsed], source: str, what: str, report: FileReport
             )
 
 
-def _parse(columns: Columns, options: ImportOptions, report: FileReport) -> list[_Parsed]:
+def _parse(columns: Columns, options: ImportOptions, report: FileReport, now_ns: int) -> list[_Parsed]:
     table = columns.table
     report.rows = len(columns.lines) + len(columns.malformed_lines)
     report.dropped.add("has too many or too few fields", columns.malformed_lines)
@@ -179,7 +182,7 @@ def _parse(columns: Columns, options: ImportOptions, report: FileReport) -> list
     if "adj_close" in found and options.derive is None and options.adjustment is Adjustment.RAW:
         report.remarks.append("adj_close is not used; --derive-actions finds splits and dividends in it")
     parsed = [
-        _parse_one(symbol, rows.take(which), zoned, options, report)
+        _parse_one(symbol, rows.take(which), zoned, options, report, now_ns)
         for symbol, which in _groups(table, found, options, report)
     ]
     if options.strict and report.dropped.total():
@@ -190,7 +193,9 @@ def _parse(columns: Columns, options: ImportOptions, report: FileReport) -> list
     return kept
 
 
-def _parse_one(symbol: str, rows: Rows, zoned: bool, options: ImportOptions, report: FileReport) -> _Parsed | None:
+def _parse_one(
+    symbol: str, rows: Rows, zoned: bool, options: ImportOptions, report: FileReport, now_ns: int
+) -> _Parsed | None:
     """One instrument's rows as bars and actions; None where nothing is left of them."""
     instrument = services.describe_instrument(
         symbol=symbol,
@@ -217,6 +222,9 @@ def _parse_one(symbol: str, rows: Rows, zoned: bool, options: ImportOptions, rep
         rows = sort_rows(_within(rows, options, report.dropped), report.dropped, report.noted)
         placed = place_sessions(rows, sessions, frame, zoned, options.tz, report.dropped)
     rows, starts, ends = placed
+    finished = ends <= now_ns
+    rows = rows.without(~finished, "not finished yet, or in the future", report.dropped)
+    starts, ends = starts[finished], ends[finished]
     if not len(rows):
         return None
     bars = as_bars(rows, starts, ends, frame, options.adjustment)

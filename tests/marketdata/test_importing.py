@@ -364,6 +364,14 @@ def test_a_file_of_many_symbols_makes_many_series_or_none(give):
     assert take(give(text), symbol="AAA").kept == 3
 
 
+def test_a_bar_that_has_not_ended_is_not_stored(give):
+    report = import_file(give(DAYS), ImportOptions(), now_ns=utc("2013-10-09T19:59:59"))
+    assert (report.kept, report.dropped.as_dict()["not finished yet, or in the future"]["rows"]) == (2, 1)
+    with pytest.raises(BadInput, match="not finished yet"):
+        import_file(give(HEADER + "2027-03-01,10,11,9,10,100\n"), ImportOptions(), now_ns=utc("2026-11-21"))
+    assert import_file(give(DAYS), ImportOptions(), now_ns=utc("2013-10-09T20:00")).kept == 3
+
+
 def test_a_dry_run_writes_nothing(give):
     report = import_file(give(DAYS), ImportOptions(), dry_run=True)
     assert report.kept == 3 and report.series[0].write is None
