@@ -1,0 +1,121 @@
+"""A config file as plain values: a small, strict YAML, with `${VAR}` filled in from the environment.
+
+Stricter than YAML 1.1: no anchors and aliases (a few lines of them expand to gigabytes), no tags, no key twice, and
+only `true` and `false` are truth values, so that ON, NO and Y stay the symbols that they are. Dates stay text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from domain.errors import BadInput
+
+MAX_BYTES = 64 * 1024
+MAX_DEPTH = 16
+
+_VARIABLE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^{}]*))?\}|\$\{")
+
+
+def read_config(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The file's mapping, variables filled in; BadInput names the file, the place and what is wrong there."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+    if len(data) > MAX_BYTES:
+        raise BadInput(f"{path}: larger than {MAX_BYTES // 1024} KiB; that is no config file")
+    try:
+        values = parse_yaml(data.decode("utf-8-sig"))
+        if not isinstance(values, dict):
+            raise BadInput("holds no settings; expected lines like `timeframe: 1d`")
+        filled: dict[str, Any] = fill_in(values, environ)
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: is not UTF-8 text") from error
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    return filled
+
+
+def parse_yaml(text: str) -> Any:
+    """The values of one YAML document; BadInput says the line."""
+    try:
+        return yaml.load(text, _Loader)  # nosec B506
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise BadInput(f"{where}{error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"is not YAML ({error})") from error
+
+
+def fill_in(value: Any, environ: Mapping[str, str], path: str = "") -> Any:
+    """`${VAR}` and `${VAR:-default}` in all texts of a value; `$$` is a dollar sign. An empty variable counts as unset
+    where there is a default, as in a shell."""
+    if isinstance(value, dict):
+        return {key: fill_in(each, environ, f"{path}.{key}" if path else str(key)) for key, each in value.items()}
+    if isinstance(value, list):
+        return [fill_in(each, environ, path) for each in value]
+    if not isinstance(value, str):
+        return value
+
+    def replace(found: re.Match[str]) -> str:
+        name, default = found[1], found[3]
+        if found[0] == "$$":
+            return "$"
+        if name is None:
+            raise BadInput(
+                f"{path}: {value!r} has a ${{ that is not ${{NAME}} or ${{NAME:-default}}; $$ is a dollar sign"
+            )
+        held = environ.get(name)
+        if held is None or (not held and default is not None):
+            if default is None:
+                raise BadInput(f"{path}: {name} is not set in the environment; set it, or write ${{{name}:-default}}")
+            return default
+        return held
+
+    return _VARIABLE.sub(replace, value)
+
+
+class _Loader(yaml.SafeLoader):
+    peek_event: Any
+    yaml_implicit_resolvers: dict[str, Any] = {}
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise BadInput(
+                f"line {event.start_mark.line + 1}: anchors and aliases (& and *) are not allowed; quote a text"
+            )
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise BadInput(f"line {event.start_mark.line + 1}: nested deeper than {MAX_DEPTH} levels")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = set()
+        for key_node, _ in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag != "tag:yaml.org,2002:str":
+                raise BadInput(f"line {line}: a name must be a text")
+            if key_node.value in keys:
+                raise BadInput(f"line {line}: {key_node.value!r} is given twice")
+            keys.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+for _tag, _pattern, _first in (
+    ("null", r"^(?:~|null|)$", ["~", "n", ""]),
+    ("bool", r"^(?:true|false|True|False)$", list("tfTF")),
+    ("int", r"^[-+]?(?:0|[1-9][0-9_]*)$", list("-+0123456789")),
+    ("float", r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+)$", list("-+.0123456789")),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)

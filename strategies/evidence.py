@@ -1,0 +1,81 @@
+"""What a run leaves in run.json and in its log: who ran it, when, where and with which code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+import re
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger("strategies.backtests")
+
+PACKAGES = ("django", "numpy", "pyarrow", "pydantic", "exchange-calendars", "pandas-market-calendars", "tzdata")
+
+
+class RunLog:
+    """The lines of log.jsonl, each with the run's id, instruments and timeframe; a text goes to `logging` too."""
+
+    def __init__(self, **tags: Any) -> None:
+        self._tags = tags
+        self._lines: list[str] = []
+
+    def write(self, event: str, **details: Any) -> None:
+        line = {"time": now_text(), "level": "info", "event": event, **self._tags, **details}
+        self._lines.append(json.dumps(line, ensure_ascii=False, default=str))
+        texts = " ".join(f"{name}={value}" for name, value in details.items())
+        log.info("run %s: %s %s", self._tags.get("run_id"), event, texts)
+
+    def encode(self) -> bytes:
+        return "".join(f"{line}\n" for line in self._lines).encode()
+
+
+def now_text() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def host_name() -> str:
+    return platform.node()
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that can change a result."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def git_sha(checkout: Path) -> str | None:
+    """The commit that is checked out, read from .git without running git; None outside a checkout."""
+    folder = checkout / ".git"
+    try:
+        if folder.is_file():  # a worktree or submodule: "gitdir: <path>"
+            folder = (checkout / folder.read_text().partition(":")[2].strip()).resolve()
+        head = (folder / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head
+        name = head.removeprefix("ref: ")
+        shared = folder / "commondir"
+        roots = [folder, *([(folder / shared.read_text().strip()).resolve()] if shared.exists() else [])]
+        for root in roots:
+            if (root / name).is_file():
+                return (root / name).read_text().strip()
+        packed = re.search(rf"^([0-9a-f]+) {re.escape(name)}$", (roots[-1] / "packed-refs").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return packed[1] if packed else None
+
+
+def source_hash(strategy: type) -> str | None:
+    """SHA-256 of the file that a strategy is written in, since plugins are under nobody's version control."""
+    file = getattr(sys.modules.get(strategy.__module__), "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else None
