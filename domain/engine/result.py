@@ -104,7 +104,7 @@ class Result:
         return {
             "commission": float(np.sum(self.fills["commission"])),
             "slippage": float(np.sum(self.records.slippage)),
-            "borrow": -sum((move.amount for move in moves if move.kind == "borrow"), 0.0),
+            "borrow": sum((-move.amount for move in moves if move.kind == "borrow"), 0.0),
             "dividends": sum((move.amount for move in moves if move.kind == "dividend"), 0.0),
         }
 
