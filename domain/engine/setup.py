@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -92,31 +93,57 @@ class Feed:
     commission: Commission | None = None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Track:
-    """A feed placed on the timeline: per-bar facts that the drivers need."""
+    """A feed placed on the timeline. What only some drivers need per bar is made when it is first asked for."""
 
     instrument: Instrument
     bars: BarSeries
     commission: Commission
-    group: Times
-    """Index of each bar's end on the timeline."""
-    day: Times
-    """Session label of each bar, in days since 1970."""
-    in_session: NDArray[np.bool_]
-    last_of_session: NDArray[np.bool_]
+    session_starts: Times
+    """The first bar of each session that has bars."""
+    session_labels: Times
+    """The labels of those sessions, in days since 1970."""
     first: int
     """First bar whose close may be traded on."""
-    actions: dict[int, list[Action]] = field(default_factory=dict)
+    actions: dict[int, list[Action]]
     """By the bar before whose open they take effect (a delisting: after whose close)."""
+    regular: NDArray[np.bool_] | None
+    """Which bars lie in regular hours; None: all."""
+    reaches_close: bool
+    """Whether the last bar is known to end its session."""
+    placed: Times | None
+    """Index of each bar's end on the timeline; None: the timeline is this track's own."""
+
+    @cached_property
+    def group(self) -> Times:
+        return np.arange(len(self.bars)) if self.placed is None else self.placed
+
+    @cached_property
+    def day(self) -> Times:
+        """Session label of each bar."""
+        return np.repeat(self.session_labels, np.diff(self.session_starts, append=len(self.bars)))
+
+    @cached_property
+    def in_session(self) -> NDArray[np.bool_]:
+        return np.ones(len(self.bars), np.bool_) if self.regular is None else self.regular
+
+    @cached_property
+    def last_of_session(self) -> NDArray[np.bool_]:
+        """The last regular bar of each session."""
+        last = np.zeros(len(self.bars), np.bool_)
+        if self.regular is None:
+            last[self.session_starts[1:] - 1] = True
+            last[-1] = True
+        else:
+            last[:-1] = self.regular[:-1] & ((self.day[1:] != self.day[:-1]) | ~self.regular[1:])
+            last[-1] = self.regular[-1]
+        last[-1] &= self.reaches_close
+        return last
 
     @property
     def splits(self) -> list[tuple[int, float]]:
         return [(i, a.new_per_old) for i in sorted(self.actions) for a in self.actions[i] if isinstance(a, Split)]
-
-    def session_starts(self) -> Times:
-        """The first bar of each session that has bars."""
-        return np.flatnonzero(np.concatenate([[True], self.day[1:] != self.day[:-1]]))
 
     def views(self) -> Iterator[tuple[int, int, BarSeries]]:
         """(first bar, one past last, what a strategy sees there): the bars up to there, in the units of that time."""
@@ -129,16 +156,25 @@ class Track:
             lo = max(at, lo)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Setup:
-    """Everything a driver needs. `times` are the distinct bar ends of all tracks, `group_day` their session labels;
-    same-bar order is the order of the tracks, which is the order of the feeds."""
+    """Everything a driver needs. `times` are the distinct bar ends of all tracks; same-bar order is the order of the
+    tracks, which is the order of the feeds."""
 
     settings: RunSettings
     tracks: list[Track]
     times: Times
-    group_day: Times
     first_group: int
+
+    @cached_property
+    def group_day(self) -> Times:
+        """Session label of each moment: the latest of its bars'."""
+        if len(self.tracks) == 1:
+            return self.tracks[0].day
+        days = np.full(len(self.times), np.iinfo(np.int64).min)
+        for track in self.tracks:
+            days[track.group] = np.maximum(days[track.group], track.day)
+        return np.maximum.accumulate(days)
 
     @property
     def symbols(self) -> list[str]:
@@ -165,14 +201,7 @@ def prepare(feeds: Sequence[Feed], settings: RunSettings, warmup: int = 0) -> Se
     if first_group >= len(times):
         raise BadInput("run: no bar ends after trade_from; nothing to trade on")
     tracks = [_place(feed, settings, times, warmup, trade_from) for feed in feeds]
-    if len(tracks) == 1:
-        group_day = tracks[0].day
-    else:
-        group_day = np.full(len(times), np.iinfo(np.int64).min)
-        for track in tracks:
-            group_day[track.group] = np.maximum(group_day[track.group], track.day)
-        group_day = np.maximum.accumulate(group_day)
-    return Setup(settings, tracks, times, group_day, first_group)
+    return Setup(settings, tracks, times, first_group)
 
 
 def _check(feeds: Sequence[Feed], settings: RunSettings) -> None:
@@ -200,51 +229,63 @@ def _check(feeds: Sequence[Feed], settings: RunSettings) -> None:
 
 
 def _place(feed: Feed, settings: RunSettings, times: Times, warmup: int, trade_from: int | None) -> Track:
-    bars, sessions = feed.bars, feed.sessions
-    n = len(bars)
-    if sessions is None:
-        day, in_session = bars.start // DAY_NS, np.ones(n, np.bool_)
-    else:
-        day, in_session = _in_sessions(feed.instrument, bars, sessions)
-    last = in_session.copy()
-    last[:-1] &= (day[1:] != day[:-1]) | ~in_session[1:]
+    bars = feed.bars
+    starts, labels, regular = _sessions_of(feed)
     first = max(warmup - 1, 0)
     if trade_from is not None:
         first = max(first, int(np.searchsorted(bars.end, trade_from, side="right")))
-    group = np.arange(n) if len(times) == n else np.searchsorted(times, bars.end)
     return Track(
         instrument=feed.instrument,
         bars=bars,
         commission=feed.commission or settings.commission,
-        group=group,
-        day=day,
-        in_session=in_session,
-        last_of_session=last,
+        session_starts=starts,
+        session_labels=labels,
         first=first,
-        actions=_effective(feed, day),
+        actions=_effective(feed, starts, labels),
+        regular=regular,
+        reaches_close=_reaches_close(bars, feed.sessions),
+        placed=None if len(times) == len(bars) else np.searchsorted(times, bars.end),
     )
 
 
-def _in_sessions(instrument: Instrument, bars: BarSeries, sessions: SessionTable) -> tuple[Times, NDArray[np.bool_]]:
-    """Session label and regular-hours flag of each bar; a bar between two sessions belongs to the later one.
+def _reaches_close(bars: BarSeries, sessions: SessionTable | None) -> bool:
+    """Whether the last bar ends its session; where the data stop earlier, nobody knows that no bar follows."""
+    if not bars.timeframe.is_intraday:
+        return True
+    start, end = int(bars.start[-1]), int(bars.end[-1])
+    if sessions is None:
+        return end // DAY_NS > start // DAY_NS
+    return bool(end >= sessions.close[np.searchsorted(sessions.close, start, side="right")])
 
-    Sessions are looked up among the bars, not bars among the sessions: 2,500 searches instead of a million.
+
+def _sessions_of(feed: Feed) -> tuple[Times, Times, NDArray[np.bool_] | None]:
+    """First bar and label of each session with bars, and which bars are regular (None: all).
+
+    A bar between two sessions belongs to the later one. Sessions are looked up among the bars, not bars among the
+    sessions: 2,500 searches instead of a million.
     """
+    bars, sessions = feed.bars, feed.sessions
+    if sessions is None:
+        day = bars.start // DAY_NS
+        starts = np.flatnonzero(np.concatenate([[True], day[1:] != day[:-1]]))
+        return starts, day[starts], None
     if bars.start[0] < sessions.open[0] or bars.start[-1] >= sessions.close[-1]:
-        raise BadInput(f"run: bars of {instrument.symbol} reach beyond the calendar {sessions.calendar}")
+        raise BadInput(f"run: bars of {feed.instrument.symbol} reach beyond the calendar {sessions.calendar}")
     lo = int(np.searchsorted(sessions.close, bars.start[0], side="right"))
     hi = int(np.searchsorted(sessions.close, bars.start[-1], side="right")) + 1
     ends = np.searchsorted(bars.start, sessions.close[lo:hi])
-    day = np.repeat(sessions.label[lo:hi], np.diff(ends, prepend=0))
+    begins = np.concatenate([[0], ends[:-1]])
+    held = ends > begins
+    starts, labels = begins[held], sessions.label[lo:hi][held]
     if not bars.timeframe.is_intraday:
-        return day, np.ones(len(bars), np.bool_)
-    begins = np.searchsorted(bars.start, sessions.open[lo:hi])
-    if not sessions.break_start[lo:hi].any() and int(np.sum(ends - begins)) == len(bars):
-        return day, np.ones(len(bars), np.bool_)
-    return day, sessions.session_index(bars.start) >= 0
+        return starts, labels, None
+    opens = np.searchsorted(bars.start, sessions.open[lo:hi])
+    if not sessions.break_start[lo:hi].any() and int(np.sum(ends - opens)) == len(bars):
+        return starts, labels, None
+    return starts, labels, sessions.session_index(bars.start) >= 0
 
 
-def _effective(feed: Feed, day: Times) -> dict[int, list[Action]]:
+def _effective(feed: Feed, starts: Times, labels: Times) -> dict[int, list[Action]]:
     """Actions by bar, without those that the bars' prices contain already."""
     found: dict[int, list[Action]] = {}
     adjustment = feed.bars.adjustment
@@ -259,28 +300,28 @@ def _effective(feed: Feed, day: Times) -> dict[int, list[Action]]:
                 later = math.prod(split.new_per_old for split in splits if split.ex_day > action.ex_day)
                 action = Dividend(action.ex_day, action.amount / later)
         if isinstance(action, Delisting):
-            at = _last_bar_before(feed, day, action.ex_day)
+            at = _last_bar_before(feed, starts, labels, action.ex_day)
         else:
-            at = int(np.searchsorted(day, action.ex_day))
-            if at == 0 and day[0] > action.ex_day:
+            session = int(np.searchsorted(labels, action.ex_day))
+            if session == len(labels) or (session == 0 and labels[0] > action.ex_day):
                 continue
-        if 0 <= at < len(day):
+            at = int(starts[session])
+        if at >= 0:
             found.setdefault(at, []).append(action)
     return found
 
 
-def _last_bar_before(feed: Feed, day: Times, ex_day: int) -> int:
+def _last_bar_before(feed: Feed, starts: Times, labels: Times, ex_day: int) -> int:
     """The bar after which a delisting leaves nothing; -1 where the bars end before that is known to be the last."""
-    at = int(np.searchsorted(day, ex_day)) - 1
-    if at == len(day) - 1:
-        sessions = feed.sessions
-        if sessions is None:
-            following = int(day[-1]) + LONGEST_CLOSURE_DAYS
-        else:
-            following = int(sessions.label[min(np.searchsorted(sessions.label, day[-1]) + 1, len(sessions.label) - 1)])
-        if ex_day > following:
-            return -1
-    return at
+    session = int(np.searchsorted(labels, ex_day))
+    if session < len(labels):
+        return int(starts[session]) - 1
+    sessions = feed.sessions
+    if sessions is None:
+        following = int(labels[-1]) + LONGEST_CLOSURE_DAYS
+    else:
+        following = int(sessions.label[min(np.searchsorted(sessions.label, labels[-1]) + 1, len(sessions.label) - 1)])
+    return len(feed.bars) - 1 if ex_day <= following else -1
 
 
 def _scaled(bars: BarSeries, factor: Floats) -> BarSeries:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domain.adjustments import Delisting, Dividend, Split
-from domain.bars import COLUMNS, BarSeries
+from domain.bars import BarSeries
 from domain.costs import FREE, IB_FIXED, IB_TIERED, Commission
 from domain.engine import Feed, MarketAt, RunSettings
 from domain.instrument import Instrument, InstrumentKind
@@ -194,9 +194,9 @@ class RandomOrders(Strategy):
                 return place(units, order_type=OrderType.MARKET_ON_CLOSE, time_in_force=stays)
 
 
-def market(seed, *, actions=False, count=200, **fixed):
+def market(seed, *, actions=False, count=200, holes=True, **fixed):
     rng = np.random.default_rng(seed)
-    feeds = random_feeds(rng, actions=actions, count=count)
+    feeds = random_feeds(rng, actions=actions, count=count, holes=holes)
     return Market(feeds, random_settings(rng, feeds, **fixed))
 
 
@@ -206,8 +206,10 @@ def cut(feeds, end_ns):
     for feed in feeds:
         rows = slice(0, int(np.searchsorted(feed.bars.end, end_ns, side="right")))
         if rows.stop:
-            known.append(Feed(feed.instrument, feed.bars[rows], feed.actions, feed.sessions, feed.commission))
+            bars = feed.bars[rows]
+            actions = [action for action in feed.actions if action.ex_day <= bars.start[-1] // DAY_NS]
+            known.append(Feed(feed.instrument, bars, actions, feed.sessions, feed.commission))
     return known
 
 
-__all__ = ["COLUMNS", "Market", "RandomOrders", "RandomStatements", "cut", "market", "random_bars"]
+__all__ = ["Market", "RandomOrders", "RandomStatements", "cut", "market", "random_bars"]

@@ -1,6 +1,5 @@
 """Runs on a few bars written as a table, and what they did in the same form."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from domain.bars import Adjustment, BarSeries
 from domain.engine import Feed, RunSettings, backtest
 from domain.instrument import Instrument
 from domain.orders import OrderIntent
+from domain.sessions import SessionTable
 from domain.strategy import Params, Strategy
 from domain.timeframe import DAY_NS, Timeframe
 
@@ -54,8 +54,16 @@ def play(rows, lines, *, instrument=None, actions=(), days=None, timeframe=None,
     """Run a script {bar: wish or wishes} over rows; settings go to RunSettings."""
     if timeframe is None:
         timeframe = Timeframe.D1 if days is None else Timeframe.H1
-    feed = Feed(instrument or Instrument("X"), table(rows, timeframe=timeframe, days=days), actions)
+    bars = table(rows, timeframe=timeframe, days=days)
+    feed = Feed(instrument or Instrument("X"), bars, actions, days and sessions_of(bars, days))
     return backtest([feed], Script(lines=lines), RunSettings(**settings))
+
+
+def sessions_of(bars, days):
+    """One session a date, from its first bar's start to its last bar's end."""
+    last = np.cumsum(days) - 1
+    first = last - np.array(days) + 1
+    return SessionTable("TABLE", DAY_ONE + np.arange(len(days)), bars.start[first], bars.end[last])
 
 
 def fills(result):
@@ -90,4 +98,4 @@ def target(exposure, **more) -> OrderIntent:
     return OrderIntent(target=exposure, **more)
 
 
-__all__ = ["Mapping", "Script", "denials", "fills", "play", "statuses", "table", "target"]
+__all__ = ["Script", "denials", "fills", "play", "sessions_of", "statuses", "table", "target"]

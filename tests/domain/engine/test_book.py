@@ -3,18 +3,31 @@
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from domain.adjustments import Delisting, Dividend, Split
 from domain.costs import IB_FIXED, IB_TIERED, Commission
-from domain.engine import MarketAt
+from domain.engine import Feed, MarketAt, backtest
 from domain.errors import BadInput
 from domain.instrument import Instrument, InstrumentKind
 from domain.orders import CancelIntent, OrderIntent, OrderType, TimeInForce
 from domain.risk import RiskLimits
+from domain.sessions import SessionTable
 from domain.sizing import Sizing, SizingKind
 from domain.strategy import buy, sell
-from tests.domain.engine.tables import DAY_ONE, denials, fills, play, statuses, target
+from domain.timeframe import Timeframe
+from tests.domain.engine.tables import (
+    DAY_ONE,
+    Script,
+    denials,
+    fills,
+    play,
+    sessions_of,
+    statuses,
+    table,
+    target,
+)
 
 GTC = TimeInForce.GTC
 SHORTS = RiskLimits(long_only=False)
@@ -302,6 +315,17 @@ def test_a_market_on_close_waits_for_the_last_bar_of_its_session():
     result = play([100, 101, 102, 103, 104], {0: on_close(10)}, days=[3, 2])
     assert fills(result) == [(2, 10, 102)]
     assert result.fills["time"][0] == result.setup.times[2]
+
+
+def test_data_that_stop_inside_a_session_do_not_close_it():
+    bars = table([100] * 5, timeframe=Timeframe.H1, days=[3, 2])
+    sessions = sessions_of(bars, [3, 2])
+    later = SessionTable("LATER", sessions.label, sessions.open, sessions.close + np.array([0, 3_600_000_000_000]))
+    script = Script(lines={3: [on_close(10), buy(10, limit=90)]})
+    stopped = backtest([Feed(Instrument("X"), bars, (), later)], script)
+    assert statuses(stopped) == ["working", "working"]
+    complete = backtest([Feed(Instrument("X"), bars, (), sessions)], script)
+    assert statuses(complete) == ["filled", "expired"]
 
 
 @pytest.mark.parametrize("market_at", MarketAt)
