@@ -65,6 +65,7 @@ class Outcome:
     """(row, quantity, RiskReason, value, limit)."""
     cash: float
     quantity: list[float]
+    day_lows: dict[int, tuple[Floats, Floats]] = field(default_factory=dict)
 
 
 def is_exact(setup: Setup, signals: Sequence[SignalSeries]) -> bool:
@@ -77,7 +78,7 @@ def is_exact(setup: Setup, signals: Sequence[SignalSeries]) -> bool:
         and not (settings.borrow_rate and not settings.limits.long_only)
         and settings.sizing.kind not in (SizingKind.ATR, SizingKind.VOLATILITY)
         and not any(track.actions or track.commission.tiers for track in setup.tracks)
-        and all(track.in_session.all() for track in setup.tracks)
+        and all(track.regular is None for track in setup.tracks)
         and (len(setup.tracks) == 1 or setup.pays_in_full)
         and not any(s.stop_loss is not None or s.take_profit is not None for s in signals)
     )
@@ -90,25 +91,18 @@ def find_events(setup: Setup, signals: Sequence[SignalSeries]) -> Events:
     for k, (track, series) in enumerate(zip(setup.tracks, signals, strict=True)):
         bars = track.bars
         bar = changes(series.target, track.first)
+        group = bar if track.placed is None else track.placed[bar]
         if at_close:
-            fill_bar, price = bar, bars.close[bar]
+            fill_bar, fill_group, price = bar, group, bars.close[bar]
         else:
             fill_bar = bar + 1
-            price = np.append(bars.open, NAN)[fill_bar]
-        fill_group = np.append(track.group, -1)[fill_bar]
-        fill_bar = np.where(fill_bar < len(bars), fill_bar, -1)
-        rows.append(
-            (
-                np.full(len(bar), k),
-                bar,
-                track.group[bar],
-                series.target[bar],
-                bars.close[bar],
-                fill_bar,
-                fill_group,
-                price,
-            )
-        )
+            is_last = fill_bar == len(bars)
+            fill_bar[is_last] = 0
+            fill_group = fill_bar.copy() if track.placed is None else track.placed[fill_bar]
+            price = bars.open[fill_bar]
+            fill_bar[is_last], fill_group[is_last], price[is_last] = -1, -1, NAN
+        owner = np.full(len(bar), k)
+        rows.append((owner, bar, group, series.target[bar], bars.close[bar], fill_bar, fill_group, price))
     columns: list[Any] = list(rows[0]) if len(rows) == 1 else [np.concatenate(c) for c in zip(*rows, strict=True)]
     if len(rows) > 1:
         order = np.lexsort((columns[0], columns[2]))

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from domain.engine.setup import RunSettings
 from domain.errors import BadInput
@@ -124,6 +125,15 @@ def checked(symbol: str, name: str, price: float | None) -> float:
 
 def order_ref(number: int) -> str:
     return f"o{number + 1:06d}"
+
+
+def order_refs(count: int) -> NDArray[np.str_]:
+    """`order_ref` of 0 … count - 1, as one array: digits by arithmetic, since 22,000 formatted texts take 12 ms."""
+    numbers = np.arange(1, min(count, 999_999) + 1)
+    letters = np.full((len(numbers), 7), ord("o"), np.uint32)
+    letters[:, 1:] = numbers[:, None] // 10 ** np.arange(5, -1, -1) % 10 + ord("0")
+    short = letters.view("U7").ravel()
+    return np.concatenate([short, [order_ref(n) for n in range(999_999, count)]]) if count > 999_999 else short
 
 
 def month_of(time_ns: int) -> int:

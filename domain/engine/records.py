@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from domain.bars import Floats, Times
 from domain.engine.book import Book
 from domain.engine.events import Outcome
-from domain.engine.facts import CashMove, QuantityMove, order_ref
+from domain.engine.facts import CashMove, QuantityMove, order_refs
 from domain.engine.setup import MarketAt, Setup
 from domain.orders import OrderStatus, OrderType
 from domain.risk import RiskReason
@@ -46,7 +46,7 @@ class Records:
 
 def records_of_book(setup: Setup, book: Book) -> Records:
     """The per-bar driver's facts."""
-    symbols = np.array(setup.symbols, object)
+    symbols = np.array(setup.symbols)
     orders, fills = book.orders, book.fills
     signed = np.array([order.quantity for order in orders], np.float64)
     filled = np.array([abs(order.filled) for order in orders], np.float64)
@@ -55,11 +55,12 @@ def records_of_book(setup: Setup, book: Book) -> Records:
     values = np.array([order.value for order in orders], np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         average = np.where(filled > 0, values / (filled * multiplier), np.nan)
+    refs = order_refs(len(orders))
     order_ledger: Ledger = {
-        "ref": text_column(order_ref(order.number) for order in orders),
+        "ref": refs,
         "instrument": symbols[track],
         "time": np.array([order.time for order in orders], np.int64),
-        "side": np.where(signed > 0, "buy", "sell").astype(object),
+        "side": np.where(signed > 0, "buy", "sell"),
         "type": text_column(order.kind.value for order in orders),
         "time_in_force": text_column(order.time_in_force.value for order in orders),
         "quantity": np.abs(signed),
@@ -80,11 +81,11 @@ def records_of_book(setup: Setup, book: Book) -> Records:
     fill_ledger: Ledger = {
         "time": np.array([fill.time for fill in fills], np.int64),
         "instrument": symbols[fill_track],
-        "side": np.where(quantity > 0, "buy", "sell").astype(object),
+        "side": np.where(quantity > 0, "buy", "sell"),
         "quantity": np.abs(quantity),
         "price": np.array([fill.price for fill in fills], np.float64),
         "commission": np.array([fill.commission for fill in fills], np.float64),
-        "order_ref": text_column(order_ref(fill.order) for fill in fills),
+        "order_ref": refs[np.array([fill.order for fill in fills], np.int64)],
     }
     return Records(
         order_ledger,
@@ -101,7 +102,7 @@ def records_of_book(setup: Setup, book: Book) -> Records:
 def records_of_outcome(setup: Setup, outcome: Outcome) -> Records:
     """The vector driver's facts in the same columns."""
     events, settings = outcome.events, setup.settings
-    symbols = np.array(setup.symbols, object)
+    symbols = np.array(setup.symbols)
     multipliers = np.array([track.instrument.multiplier for track in setup.tracks])
     accepted = np.array(outcome.order_row, np.int64)
     denied = np.array([row for row, *_ in outcome.denied], np.int64)
@@ -122,7 +123,8 @@ def records_of_outcome(setup: Setup, outcome: Outcome) -> Records:
     price = base * (1.0 + side * settings.slippage_bps * 1e-4)
     decided = setup.times[events.group[row]]
     unit = multipliers[track]
-    status = np.where(is_filled, OrderStatus.FILLED.value, OrderStatus.WORKING.value).astype(object)
+    status = np.full(len(row), OrderStatus.WORKING.value, "U9")  # the longest: cancelled
+    status[is_filled] = OrderStatus.FILLED.value
     denied_by, rule_value, rule_limit = np.full(len(row), "", object), np.full((2, len(row)), np.nan), None
     ended = fill_time.copy()
     where = np.empty(len(order), np.int64)
@@ -139,15 +141,15 @@ def records_of_outcome(setup: Setup, outcome: Outcome) -> Records:
         rule_value[:, at] = value, limit
     rule_value, rule_limit = rule_value
     count = len(row)
-    refs = text_column(order_ref(n) for n in range(count))
+    refs = order_refs(count)
     nan = np.full(count, np.nan)
     order_ledger: Ledger = {
         "ref": refs,
         "instrument": symbols[track],
         "time": decided,
-        "side": np.where(side > 0, "buy", "sell").astype(object),
-        "type": np.full(count, OrderType.MARKET.value, object),
-        "time_in_force": np.full(count, settings.time_in_force.value, object),
+        "side": np.where(side > 0, "buy", "sell"),
+        "type": np.full(count, OrderType.MARKET.value),
+        "time_in_force": np.full(count, settings.time_in_force.value),
         "quantity": np.abs(signed),
         "limit_price": nan,
         "stop_price": nan,
@@ -155,7 +157,7 @@ def records_of_outcome(setup: Setup, outcome: Outcome) -> Records:
         "filled": np.where(is_filled, np.abs(signed), 0.0),
         "average_price": np.where(is_filled, np.abs(signed) * price * unit / (np.abs(signed) * unit), np.nan),
         "commission": np.where(is_filled, fee, 0.0),
-        "reason": np.full(count, "", object),
+        "reason": np.full(count, ""),
         "denied_by": denied_by,
         "rule_value": rule_value,
         "rule_limit": rule_limit,

@@ -11,6 +11,7 @@ Measured: 22,000 orders take 75 ms one by one and 6 ms here, of a run over 977,6
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,9 +86,8 @@ def _plan(setup: Setup, events: Events) -> Plan | None:
         mine = slice(None) if len(setup.tracks) == 1 else np.flatnonzero(events.track == k)
         target = events.target[mine]
         wanted = np.empty(len(target))
-        for exposure in np.unique(target).tolist():
-            units = target_quantity(sizing, exposure, 1.0, 1.0, 1.0, track.instrument.lot, NAN)
-            wanted[target == exposure] = units
+        for exposure, same in _by_value(target):
+            wanted[same] = target_quantity(sizing, exposure, 1.0, 1.0, 1.0, track.instrument.lot, NAN)
         after[mine] = wanted
         held[mine] = np.concatenate([[0.0], wanted[:-1]])
     quantity = after - held
@@ -104,19 +104,35 @@ def _fees(setup: Setup, plan: Plan, value: Floats) -> Floats | None:
     """The fee of each order, or None where a schedule's bounds make it depend on the price."""
     fee = np.empty(len(plan.row))
     for k, track in enumerate(setup.tracks):
-        for units in np.unique(plan.quantity[plan.track == k]).tolist():
-            same = (plan.track == k) & (plan.quantity == units)
-            values = value[same]
-            values = values[values == values]
-            if not len(values):
+        if track.commission.fraction or track.commission.sell_fraction:
+            return None
+        mine = slice(None) if len(setup.tracks) == 1 else np.flatnonzero(plan.track == k)
+        values, fees = value[mine], fee[mine]
+        for units, same in _by_value(plan.quantity[mine]):
+            known = values[same]
+            known = known[known == known]
+            if not len(known):
                 continue
-            least = commission(track.commission, units, float(values.min()))
-            if track.commission.fraction or track.commission.sell_fraction:
+            least = commission(track.commission, units, float(known.min()))
+            if least != commission(track.commission, units, float(known.max())):
                 return None
-            if least != commission(track.commission, units, float(values.max())):
-                return None
-            fee[same] = least
+            fees[same] = least
+        fee[mine] = fees
     return fee
+
+
+def _by_value(values: Floats) -> Iterator[tuple[float, NDArray[np.int64]]]:
+    """Each distinct value with its rows; quick where there are few, as of targets and quantities there are."""
+    rows = np.arange(len(values))
+    for _ in range(8):
+        if not len(rows):
+            return
+        value = values[rows[0]]
+        same = values[rows] == value
+        yield float(value), rows[same]
+        rows = rows[~same]
+    for value in np.unique(values[rows]):
+        yield float(value), rows[values[rows] == value]
 
 
 def _all_paid(
@@ -146,7 +162,7 @@ def _all_allowed(
     own = np.array([track.instrument.margin or 0.0 for track in setup.tracks])[plan.track]
     unit_margin = np.where(own > 0, own, settings.margin_rate * unit_value)
     group = events.group[plan.row]
-    if settings.market_at is MarketAt.CLOSE:  # each fills before the next decides, itself not before it is decided
+    if len(setup.tracks) == 1 or settings.market_at is MarketAt.CLOSE:  # each fills before the next decides
         settled = np.arange(len(plan.row))
     else:
         settled = np.searchsorted(events.fill_group[plan.row[in_time]], group, side="right")
@@ -217,8 +233,14 @@ def day_lows(setup: Setup, outcome: Outcome, k: int) -> tuple[Floats, Floats]:
     """Track k's profit since the run began at the start of each session, and its lowest in the session less that.
 
     Between two fills a position does not change, so the lowest (long) or highest (short) close of each piece tells;
-    pieces are cut at fills and session starts.
+    pieces are cut at fills and session starts. Both rules that look at a day's loss ask, so the answer is kept.
     """
+    if k not in outcome.day_lows:
+        outcome.day_lows[k] = _day_lows(setup, outcome, k)
+    return outcome.day_lows[k]
+
+
+def _day_lows(setup: Setup, outcome: Outcome, k: int) -> tuple[Floats, Floats]:
     events, track = outcome.events, setup.tracks[k]
     row, fee = np.asarray(outcome.order_row, np.int64), np.asarray(outcome.order_fee)
     done = np.flatnonzero((events.track[row] == k) & (fee == fee))
@@ -228,29 +250,28 @@ def day_lows(setup: Setup, outcome: Outcome, k: int) -> tuple[Floats, Floats]:
     base = events.fill_price[row]
     price = np.where(units > 0, slipped(base, 1, bps), slipped(base, -1, bps))
     flow = np.concatenate([[0.0], np.cumsum(-(units * price * multiplier + fee[done]))])
-    held = np.concatenate([[0.0], np.cumsum(units)])
-    fill_bar = events.fill_bar[row]
-    close = track.bars.close
-    starts = track.session_starts()
-    cuts = np.union1d(starts, fill_bar)
+    held = np.concatenate([[0.0], np.cumsum(units)]) * multiplier
+    fill_bar, starts, close = events.fill_bar[row], track.session_starts, track.bars.close
+    cuts = np.sort(np.concatenate([starts, fill_bar]), kind="stable")  # two sorted runs: one merge
     state = np.searchsorted(fill_bar, cuts, side="right")
-    units_in, flow_in = held[state] * multiplier, flow[state]
+    held_in, flow_in = held[state], flow[state]
     extreme = np.minimum.reduceat(close, cuts)
-    if (units_in < 0).any():
-        extreme = np.where(units_in < 0, np.maximum.reduceat(close, cuts), extreme)
-    low = np.minimum.reduceat(flow_in + units_in * extreme, np.searchsorted(cuts, starts))
-    before = np.searchsorted(fill_bar, starts, side="left")
-    last_close = np.where(starts > 0, close[starts - 1], 0.0)
-    base_pnl = flow[before] + held[before] * multiplier * last_close
-    return base_pnl, low - base_pnl
+    if (held_in < 0).any():
+        extreme = np.where(held_in < 0, np.maximum.reduceat(close, cuts), extreme)
+    low = np.minimum.reduceat(flow_in + held_in * extreme, np.searchsorted(cuts, starts))
+    before = np.searchsorted(fill_bar, starts)
+    pnl = flow[before] + held[before] * close[starts - 1]  # nothing is held before the first session
+    return pnl, low - pnl
 
 
 def loses_too_much(setup: Setup, outcome: Outcome) -> bool:
-    """Whether the kill switch would strike at some bar's close; one track only."""
+    """Whether the kill switch would strike at some bar's close; one track only.
+
+    It is asked about the two days that strain it most: the largest loss in money and in share of the day's start.
+    """
     pnl, fall = day_lows(setup, outcome, 0)
-    limits = setup.settings.limits
-    if fall.min() > NEAR - limits.daily_loss and limits.daily_loss_fraction == math.inf:
-        return False
-    before = setup.settings.cash + pnl
-    pairs = zip(before.tolist(), fall.tolist(), strict=True)
-    return any(b + f <= kill_level(b, limits) + NEAR for b, f in pairs)
+    limits, before = setup.settings.limits, setup.settings.cash + pnl
+    if before.min() <= 0:
+        return True
+    worst = {int(np.argmin(fall)), int(np.argmin(fall / before))}
+    return any(before[day] + fall[day] <= kill_level(float(before[day]), limits) + NEAR for day in worst)
