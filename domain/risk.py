@@ -33,6 +33,9 @@ class RiskReason(IntEnum):
     DAILY_LOSS = 15
 
 
+ALLOWED = RiskReason.ALLOWED
+
+
 class RiskLimits(NamedTuple):
     """Limits of one account; infinity switches a rule off. Money in the account's currency.
 
@@ -121,7 +124,7 @@ def check(
     if limit_price == limit_price and abs(limit_price - price) > limits.price_collar * price:
         return RiskReason.PRICE_COLLAR
     if held * quantity < 0.0 and size <= (held if held >= 0.0 else -held) + 1e-9:
-        return RiskReason.ALLOWED
+        return ALLOWED
     if size * unit_value > limits.max_order_value:
         return RiskReason.MAX_ORDER_VALUE
     if state.open_orders >= limits.max_open_orders:
@@ -135,7 +138,7 @@ def check(
         return RiskReason.GROSS_EXPOSURE
     if state.used_margin - state.held_margin + after_size * unit_margin > state.equity + 1e-9:
         return RiskReason.BUYING_POWER
-    return RiskReason.ALLOWED
+    return ALLOWED
 
 
 def explain(
@@ -155,7 +158,7 @@ def explain(
         RiskReason.LONG_ONLY: (state.position + state.pending + quantity, 0.0),
         RiskReason.MAX_ORDER_QUANTITY: (abs(quantity), limits.max_order_quantity),
         RiskReason.MAX_ORDER_VALUE: (abs(quantity) * unit_value, limits.max_order_value),
-        RiskReason.PRICE_COLLAR: (abs(limit_price - price) / price, limits.price_collar),
+        RiskReason.PRICE_COLLAR: (abs(limit_price - price) / price if price else nan, limits.price_collar),
         RiskReason.MAX_OPEN_ORDERS: (float(state.open_orders), limits.max_open_orders),
         RiskReason.INSTRUMENT_DAILY_LOSS: (-state.instrument_day_pnl, limits.instrument_daily_loss),
         RiskReason.SYMBOL_NOTIONAL: (after * unit_value, limits.symbol_notional),

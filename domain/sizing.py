@@ -21,11 +21,14 @@ class SizingKind(StrEnum):
     VOLATILITY = "volatility"
 
 
+QUANTITY, NOTIONAL, FRACTION, ATR, VOLATILITY = SizingKind
+
+
 class Sizing(NamedTuple):
     """What exposure 1 is worth. `window` is the ATR's bars or the EWMA's span; the volatility kinds are capped at
     `max_fraction` of equity."""
 
-    kind: SizingKind = SizingKind.QUANTITY
+    kind: SizingKind = QUANTITY
     value: float = 1.0
     window: int = 20
     atr_multiple: float = 2.0
@@ -51,19 +54,19 @@ def target_quantity(
     if exposure == 0.0:
         return 0.0
     kind = sizing.kind
-    if kind is SizingKind.QUANTITY:
+    if kind is QUANTITY:
         units = sizing.value
-    elif kind is SizingKind.NOTIONAL:
+    elif kind is NOTIONAL:
         units = sizing.value / (price * multiplier)
     elif equity <= 0:
         return 0.0
-    elif kind is SizingKind.FRACTION:
+    elif kind is FRACTION:
         units = sizing.value * equity / (price * multiplier)
     else:
         if not volatility > 0:
             return math.nan
         most = sizing.max_fraction * equity / (price * multiplier)
-        if kind is SizingKind.ATR:
+        if kind is ATR:
             units = min(sizing.value * equity / (sizing.atr_multiple * volatility * multiplier), most)
         else:
             units = min(sizing.value / volatility * equity / (price * multiplier), most)

@@ -21,13 +21,11 @@ from domain.risk import RiskReason, RiskState, check, explain
 from domain.sizing import target_quantity
 
 NAN = math.nan
-MARKET, MARKET_ON_CLOSE = OrderType.MARKET, OrderType.MARKET_ON_CLOSE
-LIMIT, STOP, STOP_LIMIT, TRAILING_STOP = (
-    OrderType.LIMIT,
-    OrderType.STOP,
-    OrderType.STOP_LIMIT,
-    OrderType.TRAILING_STOP,
-)
+# Looking a member up in its enum costs a fifth of a microsecond (Python 3.11): once here instead of for every order.
+MARKET, LIMIT, STOP, STOP_LIMIT, TRAILING_STOP, MARKET_ON_CLOSE = OrderType
+WORKING, FILLED, CANCELLED, EXPIRED, DENIED, REJECTED = OrderStatus
+DAY, GTC = TimeInForce
+NEXT_OPEN, AT_CLOSE = MarketAt
 
 
 class _BarReader:
@@ -48,7 +46,7 @@ class Book(Account):
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         count = len(setup.tracks)
-        self.times: list[int] = setup.times.tolist()
+        self.time_of = setup.times.item
         self.orders: list[BookedOrder] = []
         self.working: list[list[BookedOrder]] = [[] for _ in range(count)]
         self.busy = 0
@@ -70,7 +68,7 @@ class Book(Account):
     def halt(self, g: int) -> None:
         self.halted_at = g
         for k in range(len(self.tracks)):
-            self.cancel(k, self.times[g])
+            self.cancel(k, self.time_of(g))
 
     def split(self, k: int, g: int, ratio: float) -> None:
         super().split(k, g, ratio)
@@ -80,7 +78,7 @@ class Book(Account):
                 order.filled + after_split(order.quantity - order.filled / ratio, 0.0, ratio, self.lot[k])[0]
             )
             if abs(order.remaining) < DUST:  # less than a lot was left of it
-                self._end(order, OrderStatus.CANCELLED, self.times[g])
+                self._end(order, CANCELLED, self.time_of(g))
             order.limit /= ratio
             order.stop /= ratio
             order.trail_amount /= ratio
@@ -96,16 +94,16 @@ class Book(Account):
         self.delisted[k] = True
         if delisting.price is not None:
             self.mark[k] = delisting.price
-        self.cancel(k, self.times[g])
+        self.cancel(k, self.time_of(g))
         units = self.quantity[k]
         if units:
             order = self._new_order(k, g, -units, OrderIntent(reason="delisted"))
-            self._book(order, g, self.times[g], -units, self.mark[k], 0.0, free=True)
+            self._book(order, g, self.time_of(g), -units, self.mark[k], 0.0, free=True)
 
     def submit(self, k: int, i: int, g: int, intent: OrderIntent | CancelIntent, volatility: float) -> None:
         """Size, check and book one wish, decided at bar i's close."""
         if isinstance(intent, CancelIntent):
-            self.cancel(k, self.times[g], intent.oca_group, intent.ref)
+            self.cancel(k, self.time_of(g), intent.oca_group, intent.ref)
             return
         quantity = self._resolve(k, g, intent, volatility)
         if quantity == 0.0:
@@ -115,17 +113,17 @@ class Book(Account):
         denied = self._denial(order, k, i)
         if denied:
             order.denied_by = denied
-            self._end(order, OrderStatus.DENIED, self.times[g])
+            self._end(order, DENIED, self.time_of(g))
             return
         if intent.stop_loss is not None or intent.take_profit is not None:
             order.exits = (intent.stop_loss, intent.take_profit)
         self._work(order)
-        if order.kind is MARKET and self.settings.market_at is MarketAt.CLOSE:
+        if order.kind is MARKET and self.settings.market_at is AT_CLOSE:
             price = slipped(self.mark[k], order.sign, self.settings.slippage_bps)
-            self._fill(order, i, g, self.times[g], price, self.mark[k])
+            self._fill(order, i, g, self.time_of(g), price, self.mark[k])
 
     def _new_order(self, k: int, g: int, quantity: float, intent: OrderIntent) -> BookedOrder:
-        order = BookedOrder(len(self.orders), k, g, self.times[g], quantity, intent)
+        order = BookedOrder(len(self.orders), k, g, self.time_of(g), quantity, intent)
         self.orders.append(order)
         return order
 
@@ -157,7 +155,7 @@ class Book(Account):
         """Cancel entries still working and shrink the exits to the position that is wanted now."""
         for order in list(self.working[k]):
             if not order.closes or wanted * self.quantity[k] <= 0:
-                self._end(order, OrderStatus.CANCELLED, self.times[g])
+                self._end(order, CANCELLED, self.time_of(g))
             elif abs(order.remaining) > abs(wanted):
                 order.quantity = order.filled + order.sign * abs(wanted)
 
@@ -205,14 +203,14 @@ class Book(Account):
         """An entry that would fill on the session's last bar could not be closed before the close."""
         grows = (self.quantity[k] + order.quantity) * order.sign > 0
         last = self.read[k].last_of_session
-        at_close = self.settings.market_at is MarketAt.CLOSE and order.kind is MARKET
+        at_close = self.settings.market_at is AT_CLOSE and order.kind is MARKET
         return grows and ((at_close and last(i)) or (i + 1 < self.bars[k] and last(i + 1)))
 
     def flatten_before_close(self, k: int, i: int, g: int) -> None:
         """At the close of the bar before the session's last: cancel everything, close the position at the close."""
         if i + 1 >= self.bars[k] or not self.read[k].last_of_session(i + 1):
             return
-        self.cancel(k, self.times[g])
+        self.cancel(k, self.time_of(g))
         if self.quantity[k]:
             intent = OrderIntent(reason="flat at close")
             order = self._new_order(k, g, -self.quantity[k], intent)
@@ -222,14 +220,14 @@ class Book(Account):
     def cancel(self, k: int, when: int, oca: str = "", ref: str = "") -> None:
         for order in list(self.working[k]):
             if (not oca or order.oca == oca) and (not ref or order_ref(order.number) == ref):
-                self._end(order, OrderStatus.CANCELLED, when)
+                self._end(order, CANCELLED, when)
 
     def _end(self, order: BookedOrder, status: OrderStatus, when: int) -> None:
-        if order.status is OrderStatus.WORKING:
+        if order.status is WORKING:
             order.status = status
             order.ended = when
             working = self.working[order.track]
-            if order in working:
+            if order in working:  # a denied one never was
                 working.remove(order)
                 self.busy -= 1
 
@@ -242,13 +240,12 @@ class Book(Account):
         if self.limits.market_hours and not read.in_session(i):
             return
         open_, high, low, close = read.open(i), read.high(i), read.low(i), read.close(i)
-        start, end = read.start(i), self.times[g]
         bps = self.settings.slippage_bps
         for order in list(self.working[k]):
-            if order.status is not OrderStatus.WORKING or g < order.activated_from:
+            if order.status is not WORKING or g < order.activated_from:
                 continue
             kind, sign = order.kind, order.sign
-            when = start
+            at_end = False
             if kind is MARKET:
                 base = open_
                 price = slipped(base, sign, bps)
@@ -266,15 +263,15 @@ class Book(Account):
             else:
                 base = close if read.last_of_session(i) else NAN
                 price = slipped(base, sign, bps)
-                when = end
+                at_end = True
             if price == price:
-                self._fill(order, i, g, when, price, base)
-            if order.status is not OrderStatus.WORKING:
+                self._fill(order, i, g, self.time_of(g) if at_end else read.start(i), price, base)
+            if order.status is not WORKING:
                 continue
             if kind is TRAILING_STOP and not order.triggered:
                 order.stop = trailed_stop(sign, order.stop, close, order.trail_amount, order.trail_percent)
-            if order.time_in_force is TimeInForce.DAY and read.last_of_session(i):
-                self._end(order, OrderStatus.EXPIRED, end)
+            if order.time_in_force is DAY and read.last_of_session(i):
+                self._end(order, EXPIRED, self.time_of(g))
 
     def _fill(self, order: BookedOrder, i: int, g: int, when: int, price: float, base: float) -> None:
         k = order.track
@@ -282,7 +279,7 @@ class Book(Account):
         if order.closes:
             held = self.quantity[k]
             if held * order.sign >= 0:
-                self._end(order, OrderStatus.CANCELLED, when)
+                self._end(order, CANCELLED, when)
                 return
             if abs(quantity) > abs(held):
                 quantity = -held
@@ -308,7 +305,7 @@ class Book(Account):
         if not free and not self.can_pay(k, quantity, price, cost):
             order.denied_by = RiskReason.BUYING_POWER
             order.rule_value, order.rule_limit = cost, self.cash
-            self._end(order, OrderStatus.REJECTED, when)
+            self._end(order, REJECTED, when)
             return
         self.apply_fill(order, g, when, quantity, price, fee, slippage)
         self._after(order, k, g, when, quantity)
@@ -319,19 +316,19 @@ class Book(Account):
         if order.exits is not None:
             self._cover(order, k, g, quantity)
         if done:
-            self._end(order, OrderStatus.FILLED, when)
+            self._end(order, FILLED, when)
         if order.oca:
             for other in list(self.working[k]):
                 if other is order or other.oca != order.oca:
                     continue
                 if done or abs(other.remaining) <= abs(quantity) + DUST:
-                    self._end(other, OrderStatus.CANCELLED, when)
+                    self._end(other, CANCELLED, when)
                 else:
                     other.quantity -= other.sign * abs(quantity)
         if not self.quantity[k] and self.working[k]:
             for other in list(self.working[k]):
                 if other.closes:
-                    self._end(other, OrderStatus.CANCELLED, when)
+                    self._end(other, CANCELLED, when)
 
     def _cover(self, entry: BookedOrder, k: int, g: int, quantity: float) -> None:
         """Attach the bracket to what has just filled: a stop, then a target, of which one cancels the other.
@@ -352,7 +349,7 @@ class Book(Account):
             intent = OrderIntent(oca_group=group, reason="stop loss" if kind is STOP else "take profit")
             exit_ = self._new_order(k, g, -quantity, intent)
             exit_.kind = kind
-            exit_.time_in_force = TimeInForce.GTC
+            exit_.time_in_force = GTC
             exit_.closes = True
             exit_.activated_from = g + 1
             if kind is STOP:

@@ -27,21 +27,6 @@ NAN = float("nan")
 NEW_DAY, ACTIONS = 1, 2
 
 
-class _Lists(dict[str, list[float]]):
-    """Columns as lists, each made when it is first read: one value of a list is read faster than one of an array."""
-
-    def __init__(self, arrays: Mapping[str, Floats]) -> None:
-        super().__init__()
-        self._arrays = arrays
-
-    def __missing__(self, name: str) -> list[float]:
-        if name not in self._arrays:
-            raise UnknownName("bar column or indicator", name, self._arrays)
-        values: list[float] = self._arrays[name].tolist()
-        self[name] = values
-        return values
-
-
 class BarContext:
     """What `on_bar` sees; `i` is the bar that just closed. Arrays of the future exist behind it, but no method
     reaches them."""
@@ -53,7 +38,7 @@ class BarContext:
         self._k = k
         self._bars = track.bars
         self._arrays: dict[str, Floats] = {}
-        self._lists = _Lists(self._arrays)
+        self._lists: dict[str, list[float]] = {}
         self.i = -1
         self.instrument = track.instrument
 
@@ -65,37 +50,49 @@ class BarContext:
                 raise BadInput(f"indicator {name!r} has {len(column)} values for {len(view)} bars")
             arrays[name] = np.asarray(column, np.float64)
         self._arrays = arrays
-        self._lists = _Lists(arrays)
+        self._lists = {}
 
     def __getitem__(self, indicator: str) -> float:
-        return self._lists[indicator][self.i]
+        try:
+            return self._lists[indicator][self.i]
+        except KeyError:
+            return self._list_of(indicator)[self.i]
+
+    def _list_of(self, name: str) -> list[float]:
+        """A column as a list, made when it is first read: its values are read faster than an array's."""
+        values: list[float] = self._array_of(name).tolist()
+        self._lists[name] = values
+        return values
+
+    def _array_of(self, name: str) -> Floats:
+        if name not in self._arrays:
+            raise UnknownName("bar column or indicator", name, self._arrays)
+        return self._arrays[name]
 
     def history(self, column: str, bars: int) -> Floats:
-        if column not in self._arrays:
-            raise UnknownName("bar column or indicator", column, self._arrays)
-        values = self._arrays[column][max(self.i + 1 - bars, 0) : self.i + 1]
+        values = self._array_of(column)[max(self.i + 1 - bars, 0) : self.i + 1]
         values.flags.writeable = False
         return values
 
     @property
     def open(self) -> float:
-        return self._lists["open"][self.i]
+        return self["open"]
 
     @property
     def high(self) -> float:
-        return self._lists["high"][self.i]
+        return self["high"]
 
     @property
     def low(self) -> float:
-        return self._lists["low"][self.i]
+        return self["low"]
 
     @property
     def close(self) -> float:
-        return self._lists["close"][self.i]
+        return self["close"]
 
     @property
     def volume(self) -> float:
-        return self._lists["volume"][self.i]
+        return self["volume"]
 
     @property
     def start(self) -> int:
@@ -266,12 +263,14 @@ def _one_lane(book: Book, lane: _Lane) -> Stretch:
     lanes, zero = [lane], [0]
 
     def stretch(lo: int, hi: int) -> None:
-        for i in range(lo, hi):
-            if flags[i] or book.busy:
-                _open(book, lanes, zero, [i], i, flags[i])
+        for i, flag, close in zip(range(lo, hi), flags[lo:hi], closes[lo:hi], strict=True):
+            at_risk = book.held
+            if flag or book.busy:
+                _open(book, lanes, zero, [i], i, flag)
+                at_risk = True  # what filled here may have lost and be flat again
             context.i = i
-            mark[0] = close = closes[i]
-            if armed and book.cash + quantity[0] * close * multiplier <= book.kill_level:
+            mark[0] = close
+            if armed and at_risk and book.cash + quantity[0] * close * multiplier <= book.kill_level:
                 book.halt(i)
                 return
             if flat:
