@@ -224,8 +224,8 @@ class BacktestConfig(Section):
     @classmethod
     def _read_symbols(cls, value: Any) -> Any:
         if isinstance(value, str):
-            value = [part for part in value.split(",") if part.strip()]
-        return [each.strip() if isinstance(each, str) else each for each in value] if value else ()
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return () if value is None else value
 
     @field_validator("run_id", "watchlist", mode="before")
     @classmethod

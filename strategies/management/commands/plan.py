@@ -66,12 +66,13 @@ def _print(found: dict[str, Any], out: Any) -> None:
     from rich.table import Table
 
     console = Console(file=out, highlight=False)
-    table = Table(box=ROUNDED, title="Bars that are held")
-    for name in ("Instrument", "First", "Last", "Bars", "Warm-up", "Missing", "Actions", "Prices"):
-        table.add_column(name, justify="right" if name in ("Bars", "Warm-up", "Missing", "Actions") else "left")
+    prices = "/".join(sorted({each["adjustment"] for each in found["instruments"]}))
+    table = Table(box=ROUNDED, title=f"Bars that are held ({prices} prices)")
+    for name in ("Instrument", "First", "Last", "Bars", "Warm-up", "Missing", "Actions"):
+        table.add_column(name, justify="left" if name in ("Instrument", "First", "Last") else "right", no_wrap=True)
     for each in found["instruments"]:
         numbers = (f"{each[name]:,}" for name in ("bars", "warmup", "missing", "actions"))
-        table.add_row(each["symbol"], each["start"][:10], each["end"][:10], *numbers, each["adjustment"])
+        table.add_row(each["symbol"], each["start"][:10], each["end"][:10], *numbers)
     console.print(table)
     size = found["size"]
     lines = [

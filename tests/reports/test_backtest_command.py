@@ -1,0 +1,159 @@
+"""`manage.py backtest` in the same process, and as its own for what only a process can show."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from strategies.models import Backtest
+from tests.faults import processes
+from tests.strategies.conftest import known, market, places  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[2]
+ASKED = ("backtest", "--strategy", "ma_crossover", "--symbols", "ABC,XYZ", "--set", "fast=5", "--set", "slow=12")
+
+
+@pytest.fixture(autouse=True)
+def _library(known):  # noqa: F811
+    pass
+
+
+def call(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_it_prints_the_figures_and_where_the_report_is(market):  # noqa: F811
+    text = call(*ASKED)
+    row = Backtest.objects.get()
+    folder = market / "runs" / row.directory
+    for part in ("ma_crossover", "Final equity", "Sharpe", "ABC", "XYZ", row.result_hash, str(folder / "report.html")):
+        assert part in text
+    assert {"report.html", "report.ipynb"} <= {path.name for path in folder.iterdir()}
+
+
+def test_json_is_the_summary_alone(market):  # noqa: F811
+    found = json.loads(call(*ASKED, "--json", "--no-report"))
+    folder = market / "runs" / Backtest.objects.get().directory
+    assert found == json.loads((folder / "summary.json").read_bytes())
+    assert not (folder / "report.html").exists()
+
+
+def test_the_ledgers_stay_as_they_are_when_the_report_is_written(market):  # noqa: F811
+    with_report, without = json.loads(call(*ASKED, "--json")), json.loads(call(*ASKED, "--json", "--no-report"))
+    assert with_report == without
+    first, second = (market / "runs" / row.directory for row in Backtest.objects.all())
+    for path in sorted(first.glob("*.parquet")):
+        assert path.read_bytes() == (second / path.name).read_bytes()
+
+
+def test_a_report_that_fails_does_not_lose_the_run(market, monkeypatch):  # noqa: F811
+    def fail(folder):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("reports.tearsheet.write_report", fail)
+    with pytest.raises(CommandError, match=r"the run succeeded and its ledgers are in .*disk full") as error:
+        call(*ASKED)
+    assert error.value.returncode == 1
+    assert Backtest.objects.get().state == "succeeded"
+
+
+def test_a_strategy_that_raises_ends_with_1_and_its_name(market):  # noqa: F811
+    (market / "plugins").mkdir()
+    (market / "plugins" / "buggy.py").write_text(
+        "from domain.strategy import Strategy\nfrom strategies.registry import register\n\n@register\n"
+        "class Buggy(Strategy):\n    name = 'buggy'\n    def on_bar(self, context):\n        return 1 / 0\n"
+    )
+    with pytest.raises(CommandError, match="ZeroDivisionError in strategy buggy: division by zero") as error:
+        call("backtest", "--strategy", "buggy", "--symbols", "ABC")
+    assert error.value.returncode == 1
+    assert Backtest.objects.get().error == "ZeroDivisionError: division by zero"
+
+
+# ---- as a process ------------------------------------------------------------------------------------------------
+
+SLOW = """
+import time
+from domain.strategy import Strategy, target
+from strategies.registry import register
+
+@register
+class Slow(Strategy):
+    name = "slow"
+    def on_bar(self, context):
+        print("bar", context.i, flush=True)
+        time.sleep(0.02)
+        return target(float(context.i % 2))
+"""
+FILL_STORE = """
+from tests.strategies import make
+make.instrument("ABC", make.bars(seed=1))
+make.instrument("XYZ", make.bars(seed=2))
+"""
+COUNT = """
+from strategies.models import Backtest
+for row in Backtest.objects.all():
+    print(row.state, row.error)
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> dict[str, str]:
+    """The environment of an installation of its own, with bars."""
+    state = tmp_path_factory.mktemp("site")
+    where = processes.environment(state) | {"PLUGINS_DIR": str(state / "plugins"), "COLUMNS": "100"}
+    processes.migrate(where)
+    processes.run(FILL_STORE, where)
+    (state / "plugins").mkdir()
+    (state / "plugins" / "slow.py").write_text(SLOW)
+    return where
+
+
+def manage(where: dict[str, str], *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    return subprocess.run(command, env=where | more, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_two_processes_write_the_same_bytes(site):
+    written = []
+    for seed in ("1", "2"):
+        done = manage(site, *ASKED, "--no-report", PYTHONHASHSEED=seed)
+        assert done.returncode == 0, done.stderr
+        folder = max((Path(site["VAR_DIR"]) / "runs").iterdir(), key=os.path.getmtime)
+        written.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    one, two = written
+    same = {name for name in one if one[name] == two[name]}
+    assert same == {
+        "bars.parquet", "orders.parquet", "fills.parquet", "trades.parquet", "equity.parquet", "summary.json",
+    }  # fmt: skip
+
+
+def test_wrong_use_ends_with_2_without_a_traceback(site):
+    for arguments in (["--nonsense"], ["--strategy", "momentun", "--symbols", "ABC"]):
+        done = manage(site, "backtest", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "Traceback" not in done.stderr
+        assert done.stderr.strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_marked_cancelled_and_leaves_no_half_directory(site, number):
+    runs = Path(site["VAR_DIR"]) / "runs"
+    before = set(runs.iterdir()) if runs.exists() else set()
+    command = [sys.executable, str(ROOT / "manage.py"), "backtest", "--strategy", "slow", "--symbols", "ABC"]
+    process = subprocess.Popen(command, env=site, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline().startswith("bar")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    assert "cancelled" in errors
+    assert "Traceback" not in errors
+    assert (set(runs.iterdir()) if runs.exists() else set()) == before
+    assert processes.run(COUNT, site).splitlines()[0] == "cancelled cancelled by the user"

@@ -1,0 +1,59 @@
+import json
+
+import pytest
+
+from strategies.evidence import RunLog, git_sha, source_hash, versions
+from strategies.library.momentum import Momentum
+
+SHA = "c5e0a7d97a2182f757f36a950ad3121ceab7c277"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {".git/HEAD": SHA},
+        {".git/HEAD": "ref: refs/heads/main", ".git/refs/heads/main": SHA},
+        {
+            ".git/HEAD": "ref: refs/heads/main",
+            ".git/packed-refs": f"# pack-refs\n{'0' * 40} refs/heads/other\n{SHA} refs/heads/main",
+        },
+        {
+            ".git": "gitdir: real/worktrees/w",
+            "real/worktrees/w/HEAD": "ref: refs/heads/side",
+            "real/worktrees/w/commondir": "../..",
+            "real/refs/heads/side": SHA,
+        },
+    ],
+    ids=["detached", "branch", "packed", "worktree"],
+)
+def test_the_commit_is_read_without_git(tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    assert git_sha(tmp_path) == SHA
+
+
+def test_outside_a_checkout_there_is_no_commit(tmp_path):
+    assert git_sha(tmp_path) is None
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git/HEAD").write_text("ref: refs/heads/main")
+    assert git_sha(tmp_path) is None
+
+
+def test_every_line_of_the_log_carries_its_run(caplog):
+    log = RunLog(run_id="r1", symbols=["A"], timeframe="1d")
+    with caplog.at_level("INFO"):
+        log.write("started", strategy="x")
+        log.write("note", text="two\nlines")
+    lines = [json.loads(line) for line in log.encode().decode().splitlines()]
+    assert [(each["event"], each["run_id"], each["symbols"], each["timeframe"]) for each in lines] == [
+        ("started", "r1", ["A"], "1d"),
+        ("note", "r1", ["A"], "1d"),
+    ]
+    assert "run r1: started strategy=x" in caplog.text
+
+
+def test_versions_and_sources_are_named():
+    assert {"python", "numpy", "pyarrow"} <= set(versions())
+    assert len(source_hash(Momentum)) == 64
+    assert source_hash(int) is None
