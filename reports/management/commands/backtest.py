@@ -44,6 +44,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            with _interruptible():
+                self._work(options)
+        except KeyboardInterrupt:
+            raise CommandError("cancelled; of a run that had not ended only its row is kept") from None
+
+    def _work(self, options: dict[str, Any]) -> None:
+        try:
             for fault in load_strategies():
                 self.stderr.write(self.style.WARNING(fault))
             plan = plan_backtest(read_arguments(options))
@@ -51,7 +58,7 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from error
         except StoreError as error:
             raise CommandError(str(error)) from error
-        folder = self._run(plan, quiet=options["json"])
+        folder = _run(plan, quiet=options["json"])
         summary = json.loads((folder / "summary.json").read_bytes())
         report = None if options["no_report"] else _write_report(folder)
         if options["json"]:
@@ -59,19 +66,17 @@ class Command(BaseCommand):
         else:
             _print_summary(summary, folder, report, self.stdout)
 
-    def _run(self, plan: Plan, quiet: bool) -> Path:
-        """Run to the end; the run's directory. Whatever stops it becomes one line and exit code 1."""
-        try:
-            with _interruptible(), _progress(quiet) as progress:
-                row = run_backtest(plan, command=shlex.join(sys.argv), progress=progress)
-        except KeyboardInterrupt:
-            raise CommandError("cancelled; nothing of the run was kept but its row") from None
-        except BadInput as error:
-            raise CommandError(str(error)) from error
-        except Exception as error:
-            name = f"{type(error).__name__} in strategy {plan.strategy.label()}"
-            raise CommandError(f"the run failed: {name}: {error} (--traceback shows where)") from error
-        return run_directory(row)
+
+def _run(plan: Plan, quiet: bool) -> Path:
+    """Run to the end; the run's directory. Whatever fails becomes one sentence and exit code 1."""
+    try:
+        with _progress(quiet) as progress:
+            return run_directory(run_backtest(plan, command=shlex.join(sys.argv), progress=progress))
+    except BadInput as error:
+        raise CommandError(str(error)) from error
+    except Exception as error:
+        name = f"{type(error).__name__} in strategy {plan.strategy.label()}"
+        raise CommandError(f"the run failed: {name}: {error} (--traceback shows where)") from error
 
 
 def _write_report(folder: Path) -> Path:
@@ -140,12 +145,14 @@ def _print_summary(summary: dict[str, Any], folder: Path, report: Path | None, o
 
     instruments = Table(box=ROUNDED)
     for name in ("Instrument", "Bars", "Fills", "Trades", "Commission", "Position", "Profit"):
-        instruments.add_column(name, justify="left" if name == "Instrument" else "right")
+        instruments.add_column(name, justify="left" if name == "Instrument" else "right", overflow="fold")
     for symbol, part in summary["by_instrument"].items():
         numbers = (count(part["bars"]), count(part["fills"]), count(part["trades"]), money(part["commission"]))
         instruments.add_row(symbol, *numbers, f"{part['position']:,g}", signed(part["profit"], 2))
 
-    console = Console(file=out, highlight=False, soft_wrap=False)
+    console = Console(file=out, highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 120)
     console.print(figures)
     console.print(instruments)
     orders = ", ".join(f"{number:,} {name}" for name, number in summary["orders"].items() if number and name != "total")
