@@ -18,7 +18,7 @@ from domain.engine.book import Book
 from domain.engine.setup import Setup, Track
 from domain.errors import BadInput, UnknownName
 from domain.indicators import atr, ewma_volatility
-from domain.orders import OrderIntent
+from domain.orders import CancelIntent, OrderIntent
 from domain.sizing import Sizing, SizingKind
 from domain.strategy import SignalSeries, Strategy, Wishes
 from domain.timeframe import Timeframe
@@ -265,8 +265,10 @@ def _one_lane(book: Book, lane: _Lane) -> Stretch:
     def stretch(lo: int, hi: int) -> None:
         for i, flag, close in zip(range(lo, hi), flags[lo:hi], closes[lo:hi], strict=True):
             at_risk = book.held
-            if flag or book.busy:
+            if flag:
                 _open(book, lanes, zero, [i], i, flag)
+            if book.busy:
+                book.match_bar(0, i, i)
                 at_risk = True  # what filled here may have lost and be flat again
             context.i = i
             mark[0] = close
@@ -297,8 +299,12 @@ def _many_lanes(book: Book, lanes: list[_Lane]) -> Stretch:
         for g in range(lo, hi):
             a, b = bounds[g], bounds[g + 1]
             members, at = ks[a:b], bars[a:b]
-            if flags[g] or book.busy:
+            if flags[g]:
                 _open(book, lanes, members, at, g, flags[g])
+            if book.busy:
+                for k, i in zip(members, at, strict=True):
+                    if book.working[k]:
+                        book.match_bar(k, i, g)
             for k, i in zip(members, at, strict=True):
                 lanes[k].context.i = i
                 mark[k] = closes[k][i]
@@ -322,25 +328,21 @@ def _many_lanes(book: Book, lanes: list[_Lane]) -> Stretch:
 
 def _submit(book: Book, lane: _Lane, i: int, g: int, wishes: Wishes) -> None:
     volatility = float(lane.volatility[i]) if lane.volatility is not None else NAN
-    if isinstance(wishes, tuple) and hasattr(wishes, "_fields"):
-        book.submit(lane.k, i, g, wishes, volatility)  # type: ignore[arg-type]
+    if isinstance(wishes, OrderIntent | CancelIntent):
+        book.submit(lane.k, i, g, wishes, volatility)
     elif wishes is not None:
         for wish in wishes:
-            book.submit(lane.k, i, g, wish, volatility)  # type: ignore[arg-type]
+            book.submit(lane.k, i, g, wish, volatility)
 
 
 def _open(book: Book, lanes: list[_Lane], ks: list[int], bars: list[int], g: int, flag: int) -> None:
-    """All that happens before the closes of this moment."""
+    """What happens before the bars of this moment: a new day, corporate actions."""
     if flag & NEW_DAY:
         book.start_day(g, int(book.setup.group_day[g]))
     if flag & ACTIONS:
         for k, i in zip(ks, bars, strict=True):
             book.apply_actions(k, i, g)
             lanes[k].move_to(i)
-    if book.busy:
-        for k, i in zip(ks, bars, strict=True):
-            if book.working[k]:
-                book.match_bar(k, i, g)
 
 
 def _flags(setup: Setup) -> list[int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from domain.bars import Floats, Times
 from domain.engine.book import Book
 from domain.engine.events import Outcome
-from domain.engine.facts import CashMove, QuantityMove, order_refs
+from domain.engine.facts import BookedOrder, CashMove, QuantityMove, order_refs
 from domain.engine.setup import MarketAt, Setup
+from domain.matching import slipped
 from domain.orders import OrderStatus, OrderType
 from domain.risk import RiskReason
 
@@ -27,14 +29,14 @@ ORDER_COLUMNS = (
 FILL_COLUMNS = ("time", "instrument", "side", "quantity", "price", "commission", "order_ref")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Records:
     """The facts of a run in columns; fills in the order in which they happened.
 
     `signed` is the fill's signed quantity, `track` and `group` its place, `slippage` what slipping cost in money.
     """
 
-    orders: Ledger
+    make_orders: Callable[[], Ledger]
     fills: Ledger
     track: Times
     group: Times
@@ -43,22 +45,47 @@ class Records:
     cash_moves: list[CashMove] = field(default_factory=list)
     quantity_moves: list[QuantityMove] = field(default_factory=list)
 
+    @cached_property
+    def orders(self) -> Ledger:
+        return self.make_orders()
+
 
 def records_of_book(setup: Setup, book: Book) -> Records:
     """The per-bar driver's facts."""
-    symbols = np.array(setup.symbols)
-    orders, fills = book.orders, book.fills
+    fills = book.fills
+    signed = np.array([fill.quantity for fill in fills], np.float64)
+    track = np.array([fill.track for fill in fills], np.int64)
+    ledger: Ledger = {
+        "time": np.array([fill.time for fill in fills], np.int64),
+        "instrument": np.array(setup.symbols)[track],
+        "side": np.where(signed > 0, "buy", "sell"),
+        "quantity": np.abs(signed),
+        "price": np.array([fill.price for fill in fills], np.float64),
+        "commission": np.array([fill.commission for fill in fills], np.float64),
+        "order_ref": order_refs(len(book.orders))[np.array([fill.order for fill in fills], np.int64)],
+    }
+    return Records(
+        lambda: _orders_of_book(setup, book.orders),
+        ledger,
+        track,
+        np.array([fill.group for fill in fills], np.int64),
+        signed,
+        np.array([fill.slippage for fill in fills], np.float64),
+        book.cash_moves,
+        book.quantity_moves,
+    )
+
+
+def _orders_of_book(setup: Setup, orders: Sequence[BookedOrder]) -> Ledger:
     signed = np.array([order.quantity for order in orders], np.float64)
     filled = np.array([abs(order.filled) for order in orders], np.float64)
     track = np.array([order.track for order in orders], np.int64)
-    multiplier = np.array([t.instrument.multiplier for t in setup.tracks])[track] if len(orders) else np.empty(0)
     values = np.array([order.value for order in orders], np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        average = np.where(filled > 0, values / (filled * multiplier), np.nan)
-    refs = order_refs(len(orders))
-    order_ledger: Ledger = {
-        "ref": refs,
-        "instrument": symbols[track],
+        average = np.where(filled > 0, values / (filled * multipliers(setup)[track]), np.nan)
+    return {
+        "ref": order_refs(len(orders)),
+        "instrument": np.array(setup.symbols)[track],
         "time": np.array([order.time for order in orders], np.int64),
         "side": np.where(signed > 0, "buy", "sell"),
         "type": text_column(order.kind.value for order in orders),
@@ -76,107 +103,97 @@ def records_of_book(setup: Setup, book: Book) -> Records:
         "rule_limit": np.array([order.rule_limit for order in orders], np.float64),
         "ended": np.array([order.ended for order in orders], np.int64),
     }
-    quantity = np.array([fill.quantity for fill in fills], np.float64)
-    fill_track = np.array([fill.track for fill in fills], np.int64)
-    fill_ledger: Ledger = {
-        "time": np.array([fill.time for fill in fills], np.int64),
-        "instrument": symbols[fill_track],
-        "side": np.where(quantity > 0, "buy", "sell"),
-        "quantity": np.abs(quantity),
-        "price": np.array([fill.price for fill in fills], np.float64),
-        "commission": np.array([fill.commission for fill in fills], np.float64),
-        "order_ref": refs[np.array([fill.order for fill in fills], np.int64)],
-    }
-    return Records(
-        order_ledger,
-        fill_ledger,
-        fill_track,
-        np.array([fill.group for fill in fills], np.int64),
-        quantity,
-        np.array([fill.slippage for fill in fills], np.float64),
-        book.cash_moves,
-        book.quantity_moves,
-    )
+
+
+def multipliers(setup: Setup) -> Floats:
+    return np.array([track.instrument.multiplier for track in setup.tracks])
 
 
 def records_of_outcome(setup: Setup, outcome: Outcome) -> Records:
     """The vector driver's facts in the same columns."""
-    events, settings = outcome.events, setup.settings
-    symbols = np.array(setup.symbols)
-    multipliers = np.array([track.instrument.multiplier for track in setup.tracks])
-    accepted = np.array(outcome.order_row, np.int64)
-    denied = np.array([row for row, *_ in outcome.denied], np.int64)
-    row = np.concatenate([accepted, denied])
-    order = np.argsort(row, kind="stable")
-    row = row[order]
-    signed = np.concatenate([outcome.order_quantity, [quantity for _, quantity, *_ in outcome.denied]])[order]
-    fee = np.concatenate([outcome.order_fee, np.full(len(denied), np.nan)])[order]
-    is_filled = fee == fee
-    track, fill_bar = events.track[row], events.fill_bar[row]
-    at_close = settings.market_at is MarketAt.CLOSE
-    fill_time = np.zeros(len(row), np.int64)
-    for k, item in enumerate(setup.tracks):
-        mine = is_filled & (track == k)
-        fill_time[mine] = (item.bars.end if at_close else item.bars.start)[fill_bar[mine]]
-    base = events.fill_price[row]
-    side = np.where(signed > 0, 1, -1)
-    price = base * (1.0 + side * settings.slippage_bps * 1e-4)
-    decided = setup.times[events.group[row]]
-    unit = multipliers[track]
-    status = np.full(len(row), OrderStatus.WORKING.value, "U9")  # the longest: cancelled
-    status[is_filled] = OrderStatus.FILLED.value
-    denied_by, rule_value, rule_limit = np.full(len(row), "", object), np.full((2, len(row)), np.nan), None
-    ended = fill_time.copy()
-    where = np.empty(len(order), np.int64)
-    where[order] = np.arange(len(order))
-    for n, (_, _, reason, value, limit) in enumerate(outcome.denied):
-        at = where[len(accepted) + n]
-        status[at], denied_by[at], ended[at] = OrderStatus.DENIED.value, _rule(reason), decided[at]
-        rule_value[:, at] = value, limit
-    for number, (value, limit) in outcome.rejected.items():
-        at = where[number]
-        item = setup.tracks[track[at]]
-        ended[at] = (item.bars.end if at_close else item.bars.start)[fill_bar[at]]
-        status[at], denied_by[at] = OrderStatus.REJECTED.value, _rule(RiskReason.BUYING_POWER)
-        rule_value[:, at] = value, limit
-    rule_value, rule_limit = rule_value
-    count = len(row)
-    refs = order_refs(count)
-    nan = np.full(count, np.nan)
-    order_ledger: Ledger = {
-        "ref": refs,
-        "instrument": symbols[track],
-        "time": decided,
-        "side": np.where(side > 0, "buy", "sell"),
-        "type": np.full(count, OrderType.MARKET.value),
-        "time_in_force": np.full(count, settings.time_in_force.value),
+    orders = _OutcomeOrders(setup, outcome)
+    group = outcome.events.fill_group[orders.row[orders.is_filled]]
+    in_time = np.lexsort((orders.track[orders.is_filled], group))
+    at = np.flatnonzero(orders.is_filled)[in_time]
+    track, signed, price = orders.track[at], orders.signed[at], orders.price[at]
+    ledger: Ledger = {
+        "time": orders.fill_time[at],
+        "instrument": np.array(setup.symbols)[track],
+        "side": np.where(signed > 0, "buy", "sell"),
         "quantity": np.abs(signed),
-        "limit_price": nan,
-        "stop_price": nan,
-        "status": status,
-        "filled": np.where(is_filled, np.abs(signed), 0.0),
-        "average_price": np.where(is_filled, np.abs(signed) * price * unit / (np.abs(signed) * unit), np.nan),
-        "commission": np.where(is_filled, fee, 0.0),
-        "reason": np.full(count, ""),
-        "denied_by": denied_by,
-        "rule_value": rule_value,
-        "rule_limit": rule_limit,
-        "ended": ended,
+        "price": price,
+        "commission": orders.fee[at],
+        "order_ref": order_refs(len(orders.row))[at],
     }
-    group = events.fill_group[row][is_filled]
-    in_time = np.lexsort((track[is_filled], group))
-    at = np.flatnonzero(is_filled)[in_time]
-    fill_ledger: Ledger = {
-        "time": fill_time[at],
-        "instrument": symbols[track[at]],
-        "side": order_ledger["side"][at],
-        "quantity": np.abs(signed[at]),
-        "price": price[at],
-        "commission": fee[at],
-        "order_ref": refs[at],
-    }
-    slippage = np.abs(price[at] - base[at]) * np.abs(signed[at]) * multipliers[track[at]]
-    return Records(order_ledger, fill_ledger, track[at], group[in_time], signed[at], slippage)
+    slippage = np.abs(price - orders.base[at]) * np.abs(signed) * multipliers(setup)[track]
+    return Records(orders.ledger, ledger, track, group[in_time], signed, slippage)
+
+
+class _OutcomeOrders:
+    """All orders of an outcome in the order of their decisions, denied ones in their places."""
+
+    def __init__(self, setup: Setup, outcome: Outcome) -> None:
+        self.setup, self.outcome = setup, outcome
+        events = outcome.events
+        denied = np.array([row for row, *_ in outcome.denied], np.int64)
+        row = np.concatenate([np.array(outcome.order_row, np.int64), denied])
+        order = np.argsort(row, kind="stable")
+        self.place = np.empty(len(order), np.int64)
+        """Where each accepted order, then each denied one, stands."""
+        self.place[order] = np.arange(len(order))
+        self.row = row[order]
+        self.signed = np.concatenate([outcome.order_quantity, [denial[1] for denial in outcome.denied]])[order]
+        self.fee = np.concatenate([outcome.order_fee, np.full(len(denied), np.nan)])[order]
+        self.is_filled = self.fee == self.fee
+        self.track = events.track[self.row]
+        self.base = events.fill_price[self.row]
+        bps = setup.settings.slippage_bps
+        self.price = np.where(self.signed > 0, slipped(self.base, 1, bps), slipped(self.base, -1, bps))
+        at_close = setup.settings.market_at is MarketAt.CLOSE
+        fill_bar = events.fill_bar[self.row]
+        self.fill_time = np.zeros(len(row), np.int64)
+        """Where there is a bar to fill on; 0 where the data end before."""
+        for k, item in enumerate(setup.tracks):
+            mine = (self.track == k) & (fill_bar >= 0)
+            self.fill_time[mine] = (item.bars.end if at_close else item.bars.start)[fill_bar[mine]]
+
+    def ledger(self) -> Ledger:
+        settings, count = self.setup.settings, len(self.row)
+        decided = self.setup.times[self.outcome.events.group[self.row]]
+        size, unit = np.abs(self.signed), multipliers(self.setup)[self.track]
+        status = np.full(count, OrderStatus.WORKING.value, "U9")  # the longest: cancelled
+        status[self.is_filled] = OrderStatus.FILLED.value
+        denied_by, ended = np.full(count, "", object), np.where(self.is_filled, self.fill_time, 0)
+        rule_value, rule_limit, nan = np.full((3, count), np.nan)
+        accepted = len(self.outcome.order_row)
+        for n, (_, _, reason, value, limit) in enumerate(self.outcome.denied):
+            at = self.place[accepted + n]
+            status[at], denied_by[at], ended[at] = OrderStatus.DENIED.value, _rule(reason), decided[at]
+            rule_value[at], rule_limit[at] = value, limit
+        for number, (value, limit) in self.outcome.rejected.items():
+            at = self.place[number]
+            status[at], denied_by[at] = OrderStatus.REJECTED.value, _rule(RiskReason.BUYING_POWER)
+            ended[at], rule_value[at], rule_limit[at] = self.fill_time[at], value, limit
+        return {
+            "ref": order_refs(count),
+            "instrument": np.array(self.setup.symbols)[self.track],
+            "time": decided,
+            "side": np.where(self.signed > 0, "buy", "sell"),
+            "type": np.full(count, OrderType.MARKET.value),
+            "time_in_force": np.full(count, settings.time_in_force.value),
+            "quantity": size,
+            "limit_price": nan,
+            "stop_price": nan,
+            "status": status,
+            "filled": np.where(self.is_filled, size, 0.0),
+            "average_price": np.where(self.is_filled, size * self.price * unit / (size * unit), np.nan),
+            "commission": np.where(self.is_filled, self.fee, 0.0),
+            "reason": np.full(count, ""),
+            "denied_by": denied_by,
+            "rule_value": rule_value,
+            "rule_limit": rule_limit,
+            "ended": ended,
+        }
 
 
 def _rule(reason: int) -> str:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from domain.engine.records import Ledger, Records
+from domain.engine.records import Ledger, Records, multipliers
 from domain.engine.setup import Setup
 from domain.engine.trades import round_trips
 from domain.metrics import summarize
@@ -85,8 +85,8 @@ class Result:
     def metrics(self) -> dict[str, float]:
         """The figures of `domain.metrics.summarize`, in its order and conventions."""
         curve, fills = self.equity, self.fills
-        multipliers = np.array([track.instrument.multiplier for track in self.setup.tracks])
-        traded = float(np.sum(np.abs(self.records.signed) * fills["price"] * multipliers[self.records.track]))
+        unit = multipliers(self.setup)[self.records.track]
+        traded = float(np.sum(np.abs(self.records.signed) * fills["price"] * unit))
         return summarize(
             end_ns=curve["time"],
             equity=curve["equity"],
@@ -128,7 +128,7 @@ class Result:
 def equity_curve(setup: Setup, records: Records, last_group: int) -> Ledger:
     """See Result.equity; rows from the first group that may trade to `last_group`."""
     groups = len(setup.times)
-    multiplier = np.array([track.instrument.multiplier for track in setup.tracks])
+    multiplier = multipliers(setup)
     spent = records.signed * records.fills["price"] * multiplier[records.track] + records.fills["commission"]
     change = np.bincount(records.group, -spent, groups)
     for cash_move in records.cash_moves:
