@@ -7,7 +7,9 @@ from domain.engine.setup import Feed, RunSettings, prepare
 from domain.errors import BadInput
 from domain.instrument import Instrument, InstrumentKind
 from domain.risk import RiskLimits
-from domain.timeframe import DAY_NS
+from domain.sessions import SessionTable
+from domain.timeframe import DAY_NS, HOUR_NS, Timeframe
+from tests.domain.engine.tables import DAY_ONE, sessions_of, table
 
 
 def daily(closes, first_day=100, adjustment=Adjustment.RAW, timeframe="1d"):
@@ -112,3 +114,32 @@ def test_a_delisting_takes_effect_after_the_last_bar_before_it_but_not_where_the
     held = prepare([feed(bars=bars, actions=[Delisting(103)])], RunSettings()).tracks[0].actions
     assert held == {2: [Delisting(103)]}
     assert prepare([feed(bars=bars, actions=[Delisting(200)])], RunSettings()).tracks[0].actions == {}
+
+
+def test_bars_between_two_sessions_belong_to_the_later_one_and_cannot_trade():
+    bars = table([1] * 10, timeframe=Timeframe.H1, days=[6, 4])
+    whole = sessions_of(bars, [6, 4])
+    opens, closes = whole.open + 2 * HOUR_NS, whole.close - np.array([HOUR_NS, 0])
+    before = [opens[0] - DAY_NS, closes[0] - DAY_NS]
+    labels = np.append(DAY_ONE - 1, whole.label)
+    sessions = SessionTable("S", labels, np.append(before[0], opens), np.append(before[1], closes))
+    track = prepare([Feed(Instrument("A"), bars, (), sessions)], RunSettings()).tracks[0]
+    assert track.in_session.tolist() == [False, False, True, True, True, False, False, False, True, True]
+    assert (track.day - DAY_ONE).tolist() == [0] * 5 + [1] * 5
+    assert np.flatnonzero(track.last_of_session).tolist() == [4, 9]
+
+
+def test_bars_beyond_the_calendar_are_refused():
+    bars = table([1] * 4, timeframe=Timeframe.H1, days=[2, 2])
+    known = sessions_of(bars[:2], [2])
+    with pytest.raises(BadInput, match="bars of A reach beyond the calendar TABLE"):
+        prepare([Feed(Instrument("A"), bars, (), known)], RunSettings())
+
+
+def test_an_action_on_a_day_without_bars_is_in_force_from_the_next_bar():
+    bars = table([1] * 6)
+    holed = BarSeries(bars.timeframe, *(getattr(bars, name)[[0, 1, 4, 5]] for name in
+                      ("start", "end", "open", "high", "low", "close", "volume")))  # fmt: skip
+    actions = [Dividend(DAY_ONE + 2, 1.0), Dividend(DAY_ONE - 5, 9.0)]
+    track = prepare([Feed(Instrument("A"), holed, actions)], RunSettings()).tracks[0]
+    assert {bar: [a.amount for a in actions] for bar, actions in track.actions.items()} == {2: [1.0]}
