@@ -256,7 +256,7 @@ def _one_lane(book: Book, lane: _Lane) -> Stretch:
     """The loop over one instrument, where a moment is a bar."""
     flags = _flags(book.setup)
     limits = book.limits
-    armed, flat, acting = limits.has_kill_switch, limits.flat_at_close, bool(lane.track.actions)
+    armed, flat = limits.has_kill_switch, limits.flat_at_close
     closes: list[float] = lane.track.bars.close.tolist()
     mark, quantity, multiplier = book.mark, book.quantity, book.multiplier[0]
     context, on_bar = lane.context, lane.on_bar
@@ -280,7 +280,7 @@ def _one_lane(book: Book, lane: _Lane) -> Stretch:
             wishes = on_bar(context)
             if wishes is not None:
                 _submit(book, lane, i, i, wishes)
-            if acting:
+            if flag:
                 book.delist(0, i, i)
 
     return stretch

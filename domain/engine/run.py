@@ -50,6 +50,8 @@ def backtest(
     if path != "loop" and pattern.is_vector():
         outcome = _by_events(setup, strategies)
         if outcome is not None:
+            if progress is not None:
+                progress(1.0)
             return Result(
                 setup,
                 lambda: records_of_outcome(setup, outcome),
