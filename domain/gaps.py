@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from domain.bars import Times
 from domain.errors import BadInput
-from domain.sessions import SessionTable
+from domain.sessions import BarSpans, SessionTable
 from domain.timeframe import Timeframe
 
 Codes = NDArray[np.int8]
@@ -97,33 +97,97 @@ def find_session_gaps(
 ) -> Gaps:
     """The gaps of `find_gaps` against `sessions.expected_bars(timeframe, start_ns, end_ns)`, but faster.
 
-    Counts the bars held in each span of trading and lays out only the spans whose count is wrong: 2 ms instead of 27
-    for ten years of minutes. `held_starts` may reach beyond the range.
+    Bars are numbered through, and only where held bars do not follow each other by one step is anything computed:
+    3 ms for ten years of minutes, 10 where every tenth is missing. `held_starts` may reach beyond the range.
     """
     _require_increasing("held", held_starts)
-    held = held_starts[slice(*np.searchsorted(held_starts, (start_ns, end_ns)))]
     spans = sessions.bar_spans(timeframe, start_ns, end_ns)
-    counts = spans.counts()
-    lo, hi = np.searchsorted(held, spans.open), np.searchsorted(held, spans.close)
-    last_starts = spans.last_starts()
-    # As many bars as expected, the first and the last in place and no two closer than a bar: then all are in place.
-    whole = (hi - lo == counts) & (spans.open >= start_ns) & (last_starts < end_ns)
-    rows = np.flatnonzero(whole)
-    whole[rows] = (held[lo[rows]] == spans.open[rows]) & (held[hi[rows] - 1] == last_starts[rows])
-    crowded = held[:-1][held[1:] - held[:-1] < spans.step]
-    span_of_crowded = np.searchsorted(spans.open, crowded, side="right") - 1
-    whole[span_of_crowded[span_of_crowded >= 0]] = False
+    held = held_starts[slice(*np.searchsorted(held_starts, (start_ns, end_ns)))]
+    numbering = _Numbering(spans)
+    first, last = numbering.starts_before(start_ns), numbering.starts_before(end_ns)
+    begin, end = numbering.runs(held)
+    # What lies between two runs is missing, and before the first and after the last.
+    lo, hi = np.append(first, end), np.append(begin, last)
+    empty = hi > lo
+    lo, hi, reason = _explain(lo[empty], hi[empty], explanations, numbering)
+    starts, _ = numbering.bars(lo)
+    _, ends = numbering.bars(hi - 1)
+    expected = int(last - first)
+    return Gaps(starts, ends, hi - lo, reason, expected, expected - int(np.sum(hi - lo)))
 
-    doubtful = np.flatnonzero(~whole)
-    starts, ends = spans.take(doubtful).expand()
-    # A bar's number in the whole range tells whether two missing bars are neighbours.
-    first_number = np.cumsum(counts) - counts
-    first_row = np.cumsum(counts[doubtful]) - counts[doubtful]
-    numbers = np.repeat(first_number[doubtful] - first_row, counts[doubtful]) + np.arange(len(starts))
-    asked = (starts >= start_ns) & (starts < end_ns)
-    expected = int(counts.sum()) - int(np.count_nonzero(~asked))
-    missing = np.flatnonzero(asked & ~_contains(held, starts))
-    return _runs(numbers[missing], starts[missing], ends[missing], explanations, expected)
+
+class _Numbering:
+    """All bars of some spans, numbered through from 0, without laying them out."""
+
+    def __init__(self, spans: BarSpans) -> None:
+        self.spans = spans
+        self.counts = spans.counts()
+        self.first = np.cumsum(self.counts) - self.counts
+        """Number of each span's first bar."""
+        self.origin = spans.grid_origins()
+        self.step = spans.step or np.iinfo(np.int64).max
+
+    def starts_before(self, moment_ns: int) -> int:
+        """How many bars start before a moment."""
+        span = int(np.searchsorted(self.spans.open, moment_ns)) - 1
+        if span < 0:
+            return 0
+        local = 1 + (moment_ns - 1 - int(self.origin[span])) // self.step
+        return int(self.first[span] + min(local, int(self.counts[span])))
+
+    def ends_by(self, moment_ns: int) -> int:
+        """How many bars end at or before a moment."""
+        span = int(np.searchsorted(self.spans.close, moment_ns, side="right"))
+        if span == len(self.counts):
+            return int(self.counts.sum())
+        local = max((moment_ns - int(self.origin[span])) // self.step, 0)
+        return int(self.first[span] + min(local, int(self.counts[span]) - 1))
+
+    def bars(self, numbers: NDArray[np.int64]) -> tuple[Times, Times]:
+        """(starts, ends) of the bars with these numbers."""
+        span = np.searchsorted(self.first, numbers, side="right") - 1
+        local = numbers - self.first[span]
+        starts = np.where(local == 0, self.spans.open[span], self.origin[span] + local * self.step)
+        is_last = local == self.counts[span] - 1
+        return starts, np.where(is_last, self.spans.close[span], self.origin[span] + (local + 1) * self.step)
+
+    def runs(self, held: Times) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Numbers [begin, end) of the runs of bars held; bars that no span expects are in none."""
+        if not len(held) or not len(self.counts):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        is_cut = np.empty(len(held), np.bool_)
+        is_cut[0] = True
+        np.not_equal(held[1:] - held[:-1], self.step, out=is_cut[1:])
+        edges = np.concatenate([np.searchsorted(held, self.spans.open), np.searchsorted(held, self.spans.close)])
+        is_cut[edges[edges < len(held)]] = True
+        cuts = np.flatnonzero(is_cut)
+        length = np.diff(cuts, append=len(held))
+        start = held[cuts]
+        span = np.searchsorted(self.spans.open, start, side="right") - 1
+        local = (start - self.origin[span]) // self.step
+        expected = np.where(local == 0, self.spans.open[span], self.origin[span] + local * self.step)
+        inside = (span >= 0) & (start < self.spans.close[span]) & (start == expected)
+        begin = (self.first[span] + local)[inside]
+        return begin, begin + length[inside]
+
+
+def _explain(
+    lo: NDArray[np.int64], hi: NDArray[np.int64], explanations: Sequence[Explanation], numbering: _Numbering
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Codes]:
+    """The gaps [lo, hi) cut where an explanation begins or ends, and the class of each piece."""
+    ranges = [(numbering.starts_before(e.start_ns), numbering.ends_by(e.end_ns), e.reason) for e in explanations]
+    for begin, end, _ in ranges:
+        for cut in (begin, end):
+            at = np.flatnonzero((lo < cut) & (cut < hi))
+            lo, hi = np.insert(lo, at + 1, cut), np.insert(hi, at, cut)
+    reason = np.zeros(len(lo), np.int8)
+    for begin, end, code in ranges:
+        reason[(lo >= begin) & (hi <= end)] = code
+    # Two explanations of one class that touch are one gap.
+    if len(lo):
+        new = np.concatenate([[True], (lo[1:] != hi[:-1]) | (reason[1:] != reason[:-1])])
+        lo, hi, reason = lo[new], hi[np.append(new[1:], True)], reason[new]
+    return lo, hi, reason
 
 
 class Place(IntEnum):

@@ -253,13 +253,20 @@ class BarSpans:
         last: Times = np.maximum(self.open, self._tick(self.close - 1) * self.step - self.utc_offset)
         return last
 
+    def grid_origins(self) -> Times:
+        """Where the wall-clock bucket of each span's first bar begins: its open, or before it."""
+        if self.step == 0:
+            return self.open
+        origins: Times = self._tick(self.open) * self.step - self.utc_offset
+        return origins
+
     def expand(self) -> tuple[Times, Times]:
         """(starts, ends) of all bars."""
         if self.step == 0 or len(self) == 0:
             return self.open, self.close
         counts = self.counts()
         first = np.cumsum(counts) - counts
-        grid = self._tick(self.open) * self.step - self.utc_offset
+        grid = self.grid_origins()
         # One running sum over steps and jumps: a third of the time of repeating each span's origin.
         starts = np.full(int(counts.sum()), self.step, np.int64)
         starts[first[0]] = grid[0]
