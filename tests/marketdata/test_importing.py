@@ -230,9 +230,10 @@ def test_weekly_dates_run_from_the_first_open_to_the_last_close_of_their_week(gi
         (b"\0\0\0", "is neither CSV nor Parquet"),
         (("a," * 300 + "\n1\n").encode(), "has 301 columns, more than 200"),
         (b"PAR1" + b"x" * 100, "is a damaged Parquet file"),
-        (gzip.compress(DAYS.encode())[:-9], "is a damaged gzip file"),
+        (gzip.compress(DAYS.encode(), mtime=0)[:-9], "is a damaged gzip file"),
         (HEADER.encode() + b"yesterday,1,1,1,1,1\n", "times such as 'yesterday' cannot be read"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_file_that_cannot_be_right_is_refused_with_what_to_do(give, content, message):
     with pytest.raises(BadInput, match=f"SPY.csv: .*{message}"):
