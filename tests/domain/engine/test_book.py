@@ -8,7 +8,7 @@ import pytest
 
 from domain.adjustments import Delisting, Dividend, Split
 from domain.costs import IB_FIXED, IB_TIERED, Commission
-from domain.engine import Feed, MarketAt, backtest
+from domain.engine import Feed, MarketAt, RunSettings, backtest
 from domain.errors import BadInput
 from domain.instrument import Instrument, InstrumentKind
 from domain.orders import CancelIntent, OrderIntent, OrderType, TimeInForce
@@ -586,3 +586,35 @@ def test_a_wish_that_cannot_be_right_is_refused_by_instrument_and_field(wish, me
 
 def test_an_intent_of_nothing_orders_nothing():
     assert len(play([100, 100], {0: OrderIntent(quantity=0.0)}).orders["ref"]) == 0
+
+
+def test_an_order_filled_in_parts_climbs_the_tiers_once():
+    rows = [1.0, (1, 1, 1, 1, 2_500_000), (1, 1, 1, 1, 2_500_000), 1.0]
+    settings = {"cash": 1e6, "commission": IB_TIERED, "volume_cap": 0.1, "time_in_force": GTC}
+    parts = play(rows, {0: buy(400_000)}, **settings)
+    assert [quantity for _, quantity, _ in fills(parts)] == [250_000, 150_000]
+    whole = play([1.0] * 4, {0: buy(400_000)}, cash=1e6, commission=IB_TIERED)
+    assert parts.costs["commission"] == pytest.approx(whole.costs["commission"])
+
+
+def test_borrowing_over_a_weekend_costs_all_its_nights():
+    bars = table([100] * 3, timeframe=Timeframe.H1, days=[1, 1, 0, 0, 1])
+    script = Script(lines={0: sell(10)})
+    settings = RunSettings(borrow_rate=0.36, limits=SHORTS)
+    result = backtest([Feed(Instrument("X"), bars)], script, settings)
+    assert result.costs["borrow"] == pytest.approx(3 * 1000 * 0.36 / 360)
+
+
+def test_a_bracket_closes_no_more_than_what_is_still_held():
+    result = play([100, 100, 100, (100, 100, 85, 85)], {0: buy(10, stop_loss=90, take_profit=120), 1: sell(4)})
+    assert fills(result) == [(1, 10, 100), (2, -4, 100), (3, -6, 90)]
+    assert result.positions == {"X": 0.0}
+
+
+def test_after_part_of_one_of_a_group_the_other_fills_the_rest_only():
+    rows = [100, 100, (100, 104, 100, 104, 60), (100, 100, 90, 95, 1000)]
+    tied = {"oca_group": "g", "time_in_force": GTC}
+    lines = {0: buy(10), 1: [sell(10, limit=104, **tied), sell(10, stop=95, **tied)]}
+    result = play(rows, lines, volume_cap=0.1, limits=SHORTS)
+    assert fills(result) == [(1, 10, 100), (2, -6, 104), (3, -4, 95)]
+    assert statuses(result) == ["filled", "cancelled", "filled"]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from domain.adjustments import Split
+from domain.bars import COLUMNS, BarSeries
 from domain.engine import Feed, MarketAt, RunSettings, backtest
 from domain.errors import BadInput, UnknownName
 from domain.instrument import Instrument
@@ -157,3 +158,38 @@ def test_wrong_lengths_are_refused_by_name():
 
     with pytest.raises(BadInput, match="indicator 'short' has 2 values for 3 bars"):
         backtest(table([100] * 3), Short)
+
+
+@pytest.mark.parametrize("path", ["events", "loop"])
+def test_a_denied_statement_is_not_tried_again_by_its_repetition(path):
+    settings = RunSettings(sizing=Sizing(value=10), limits=RiskLimits(max_order_value=900))
+    result = backtest(table([100, 80, 80, 80]), Stated(targets=[1, 1, None, 1]), settings, path=path)
+    assert statuses(result) == ["denied"]
+
+
+@pytest.mark.parametrize("path", ["events", "loop"])
+def test_an_order_that_a_gap_made_too_dear_is_rejected(path):
+    settings = RunSettings(cash=1100.0, sizing=Sizing(value=10))
+    result = backtest(table([100, 120, 120, 90, 90]), Stated(targets=[1, 0, None, 1, None]), settings, path=path)
+    assert statuses(result) == ["rejected", "filled"]
+    assert fills(result) == [(4, 10, 90)]
+
+
+@pytest.mark.parametrize("path", ["events", "loop"])
+def test_an_order_that_waits_for_its_instruments_next_bar_counts_as_exposure(path):
+    whole = table([100] * 5)
+    holed = BarSeries(whole.timeframe, *(getattr(whole, name)[[0, 3, 4]] for name in COLUMNS))
+    feeds = [Feed(Instrument("A"), holed), Feed(Instrument("B"), whole)]
+    settings = RunSettings(sizing=Sizing(value=10), limits=RiskLimits(gross_exposure=1500))
+    result = backtest(feeds, OneEach(), settings, path=path)
+    assert list(zip(result.orders["instrument"], statuses(result), strict=True)) == [("A", "filled"), ("B", "denied")]
+    assert (result.orders["rule_value"][1], result.orders["rule_limit"][1]) == (2000, 1500)
+
+
+class OneEach(Strategy):
+    """Fully long from the first bar where the instrument has holes, else from the second."""
+
+    def signals(self, bars):
+        target = np.full(len(bars), np.nan)
+        target[0 if len(bars) < 5 else 1] = 1.0
+        return SignalSeries(target)
