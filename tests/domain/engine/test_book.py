@@ -6,15 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from domain.adjustments import Delisting, Dividend, Split
-from domain.costs import IB_FIXED, IB_TIERED, Commission
-from domain.engine import Feed, MarketAt, RunSettings, backtest
+from domain.engine import Feed, MarketAt, backtest
 from domain.errors import BadInput
-from domain.instrument import Instrument, InstrumentKind
+from domain.instrument import Instrument
 from domain.orders import CancelIntent, OrderIntent, OrderType, TimeInForce
 from domain.risk import RiskLimits
 from domain.sessions import SessionTable
-from domain.sizing import Sizing, SizingKind
+from domain.sizing import Sizing
 from domain.strategy import buy, sell
 from domain.timeframe import Timeframe
 from tests.domain.engine.tables import (
@@ -342,230 +340,6 @@ def test_flat_at_close_leaves_no_position_overnight(market_at):
     assert {rule for rule, *_ in denials(result)} == {"flat_at_close"}
 
 
-# ---- corporate actions --------------------------------------------------------------------------------------------
-
-
-def test_a_split_changes_position_and_average_but_not_the_account():
-    result = play([100, 100, 50, 50], {0: buy(10), 2: sell(20)}, actions=[Split(DAY_OF[2], 2.0)])
-    assert fills(result) == [(1, 10, 100), (3, -20, 50)]
-    assert result.equity["equity"].tolist() == [100_000.0] * 4
-    assert result.trades["net_pnl"].tolist() == [0.0]
-
-
-def test_a_reverse_split_pays_the_fraction_in_cash_at_the_last_price():
-    result = play([10, 10, 100, 100], {0: buy(25)}, actions=[Split(DAY_OF[2], 0.1)])
-    assert result.positions == {"X": 2.0}
-    assert result.equity["cash"].tolist() == [100_000.0, 99_750.0, 99_800.0, 99_800.0]
-    assert result.final_equity == 100_000.0
-
-
-def test_a_split_changes_working_orders():
-    rows = [100, 100, (50, 50, 44, 50), (50, 50, 39, 45), (45, 60, 45, 60), 60]
-    lines = {
-        0: buy(10),
-        1: [
-            buy(10, limit=90, time_in_force=GTC),
-            sell(10, stop=80, time_in_force=GTC),
-            trail(-10, trail_amount=30.0, time_in_force=GTC),
-        ],
-    }
-    result = play(rows, lines, actions=[Split(DAY_OF[2], 2.0)], limits=SHORTS)
-    assert fills(result) == [(1, 10, 100), (2, 20, 45), (3, -20, 40)]
-    assert result.orders["quantity"].tolist() == [10, 20, 20, 20]
-    assert result.orders["stop_price"][3] == 45  # from 70: 35, then 15 below the close of 60
-
-
-def test_a_split_changes_the_exits_of_an_entry_still_working():
-    rows = [100, (100, 101, 99, 100), (50, 51, 44, 50), (50, 50, 39, 40)]
-    entry = buy(10, limit=90, stop_loss=80, take_profit=120, time_in_force=GTC)
-    result = play(rows, {0: entry}, actions=[Split(DAY_OF[2], 2.0)])
-    assert fills(result) == [(2, 20, 45), (3, -20, 40)]
-
-
-def test_a_reverse_split_cancels_orders_of_less_than_a_lot():
-    rows = [10, 10, (100, 100, 80, 90), 90]
-    result = play(rows, {0: buy(5, limit=9, time_in_force=GTC)}, actions=[Split(DAY_OF[2], 0.1)], commission=IB_FIXED)
-    assert fills(result) == []
-    assert statuses(result) == ["cancelled"]
-    assert result.final_equity == 100_000.0
-
-
-def test_a_dividend_pays_who_held_into_the_ex_day_and_charges_the_short():
-    actions = [Dividend(DAY_OF[2], 1.5)]
-    long = play([100, 100, 98.5, 98.5], {0: buy(10)}, actions=actions)
-    assert long.costs["dividends"] == 15.0
-    assert long.final_equity == 100_000.0
-    late = play([100, 100, 98.5, 98.5], {1: buy(10)}, actions=actions)
-    assert late.costs["dividends"] == 0.0
-    short = play([100, 100, 98.5, 98.5], {0: sell(10)}, actions=actions, limits=SHORTS)
-    assert short.costs["dividends"] == -15.0
-    assert short.final_equity == 100_000.0
-
-
-def test_a_dividend_on_the_day_of_a_split_is_per_new_share():
-    actions = [Dividend(DAY_OF[2], 1.0), Split(DAY_OF[2], 2.0)]
-    assert play([100, 100, 49, 49], {0: buy(10)}, actions=actions).costs["dividends"] == 20.0
-
-
-def test_a_delisting_closes_the_position_at_the_last_price_without_commission():
-    actions = [Delisting(DAY_OF[3])]
-    result = play([100, 100, 80], {0: buy(10), 1: sell(5, limit=200, time_in_force=GTC)}, actions=actions,
-                  commission=IB_FIXED)  # fmt: skip
-    assert fills(result) == [(1, 10, 100), (2, -10, 80)]
-    assert statuses(result) == ["filled", "cancelled", "filled"]
-    assert result.orders["reason"][2] == "delisted"
-    assert result.fills["commission"].tolist() == [1.0, 0.0]
-    assert result.final_equity == 100_000.0 - 200.0 - 1.0
-
-
-@pytest.mark.parametrize("price", [0.0, 12.5])
-def test_a_delisting_may_say_what_is_paid(price):
-    result = play([100, 100, 80], {0: buy(10)}, actions=[Delisting(DAY_OF[3], price)])
-    assert fills(result)[-1] == (2, -10, price)
-    assert result.final_equity == 100_000.0 - 10 * (100 - price)
-    assert result.equity["equity"][-1] == result.final_equity
-
-
-def test_bars_after_a_delisting_belong_to_somebody_else():
-    result = play([100, 100, 80, 5, 5], {0: buy(10), 3: buy(10)}, actions=[Delisting(DAY_OF[3])])
-    assert fills(result) == [(1, 10, 100), (2, -10, 80)]
-    assert denials(result) == [
-        ("not_tradable", pytest.approx(math.nan, nan_ok=True), pytest.approx(math.nan, nan_ok=True))
-    ]
-
-
-# ---- risk ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("limits", "lines", "expected"),
-    [
-        ({}, {0: sell(10)}, ("long_only", -10, 0)),
-        ({"max_order_quantity": 5}, {0: buy(10)}, ("max_order_quantity", 10, 5)),
-        ({"max_order_value": 900}, {0: buy(10)}, ("max_order_value", 1000, 900)),
-        ({"price_collar": 0.05}, {0: buy(10, limit=90)}, ("price_collar", 0.1, 0.05)),
-        ({"max_open_orders": 1}, {0: [buy(1, limit=90), buy(1, limit=89)]}, ("max_open_orders", 1, 1)),
-        ({"symbol_notional": 1500}, {0: buy(10), 1: buy(10)}, ("symbol_notional", 2000, 1500)),
-        ({"gross_exposure": 1500}, {0: buy(10), 1: buy(10)}, ("gross_exposure", 2000, 1500)),
-        ({}, {0: buy(1001)}, ("buying_power", 100_100, 100_000)),
-    ],
-)
-def test_a_denial_names_the_rule_and_its_numbers(limits, lines, expected):
-    result = play([100] * 4, lines, limits=RiskLimits(**limits))
-    rule, value, limit = denials(result)[0]
-    assert (rule, value, limit) == (expected[0], pytest.approx(expected[1]), pytest.approx(expected[2]))
-    assert len(denials(result)) == 1
-    denied = result.orders["status"].tolist().index("denied")
-    assert result.orders["ended"][denied] == result.orders["time"][denied]
-
-
-def test_orders_still_working_count_towards_the_limits():
-    lines = {0: [buy(10, limit=90, time_in_force=GTC), buy(10, limit=89)]}
-    result = play([100] * 3, lines, limits=RiskLimits(symbol_notional=1500))
-    assert denials(result) == [("symbol_notional", 2000, 1500)]
-
-
-def test_getting_out_is_allowed_where_getting_in_is_not():
-    limits = RiskLimits(max_order_value=1000, symbol_notional=1000)
-    result = play([100, 100, 300, 300, 300], {0: buy(10), 2: sell(10)}, limits=limits)
-    assert denials(result) == []
-    assert result.positions == {"X": 0.0}
-
-
-def test_a_daily_loss_on_the_instrument_stops_new_entries_until_the_next_day():
-    rows = [100, 100, 100, 90, 90, 90, 90, 90]
-    lines = {0: buy(10), 3: buy(1), 4: sell(10), 6: buy(1)}
-    result = play(rows, lines, days=[6, 2], limits=RiskLimits(instrument_daily_loss=50))
-    assert denials(result) == [("instrument_daily_loss", 100, 50)]
-    assert fills(result) == [(1, 10, 100), (5, -10, 90), (7, 1, 90)]
-
-
-@pytest.mark.parametrize("limit", [{"daily_loss": 95.0}, {"daily_loss_fraction": 0.00095}])
-def test_the_kill_switch_ends_the_run_at_the_close_that_lost_too_much(limit):
-    rows = [100, 100, 95, 90, 100, 100]
-    lines = {0: buy(10), 2: buy(1, limit=50, time_in_force=GTC), 3: buy(1)}
-    result = play(rows, lines, days=[6], limits=RiskLimits(**limit))
-    assert result.halted_at == result.setup.times[3]
-    assert fills(result) == [(1, 10, 100)]
-    assert statuses(result) == ["filled", "cancelled"]
-    assert len(result.equity["time"]) == 4
-    assert result.final_equity == 100_000.0 - 100.0
-
-
-def test_the_kill_switch_counts_from_each_days_start():
-    rows = [100, 100, 94, 94, 88, 88]
-    result = play(rows, {0: buy(10)}, days=[3, 3], limits=RiskLimits(daily_loss=95.0))
-    assert result.halted_at is None
-
-
-def test_the_kill_switch_strikes_though_the_loss_left_the_account_flat():
-    rows = [100, 100, (90, 90, 90, 90), 90, 90]
-    lines = {0: buy(10, stop_loss=95), 3: buy(10)}
-    result = play(rows, lines, days=[5], limits=RiskLimits(daily_loss=95.0))
-    assert result.halted_at == result.setup.times[2]
-    assert fills(result) == [(1, 10, 100), (2, -10, 90)]
-
-
-def test_a_fill_that_cannot_be_paid_is_rejected_with_what_was_needed():
-    result = play([100, 120, 120], {0: buy(10)}, cash=1100.0)
-    assert statuses(result) == ["rejected"]
-    assert denials(result) == [("buying_power", 1200, 1100)]
-    assert result.final_equity == 1100.0
-
-
-def test_a_margin_account_holds_more_than_its_cash():
-    full = play([100, 100, 100], {0: buy(150)}, cash=10_000.0)
-    half = play([100, 100, 100], {0: buy(150)}, cash=10_000.0, margin_rate=0.5)
-    assert statuses(full) == ["denied"] and statuses(half) == ["filled"]
-    assert half.equity["cash"][-1] == -5_000.0
-    assert half.final_equity == 10_000.0
-
-
-# ---- costs and kinds ----------------------------------------------------------------------------------------------
-
-
-def test_an_order_filled_in_parts_pays_one_fee():
-    rows = [100, (100, 100, 100, 100, 60), (100, 100, 100, 100, 1000)]
-    settings = {"volume_cap": 0.1, "time_in_force": GTC, "commission": Commission(per_unit=0.2, minimum=1.5)}
-    result = play(rows, {0: buy(10)}, **settings)
-    assert result.fills["commission"].tolist() == [1.5, 0.5]
-    assert result.orders["commission"].tolist() == [2.0]
-
-
-def test_tiers_count_the_months_units_and_start_anew_with_the_next():
-    rows = [1.0] * 40
-    lines = {0: buy(300_000), 2: sell(300_000), 35: buy(300_000)}
-    result = play(rows, lines, cash=1e6, commission=IB_TIERED)
-    first, second, third = result.fills["commission"].tolist()
-    assert first == pytest.approx(300_000 * (0.0035 + 0.0002))
-    assert second == pytest.approx(300_000 * (0.0020 + 0.0002))
-    assert third == pytest.approx(first)
-
-
-def test_a_short_pays_for_borrowing_by_calendar_days():
-    result = play([100, 100, 100, 100], {0: sell(10)}, borrow_rate=0.36, limits=SHORTS)
-    assert result.costs["borrow"] == pytest.approx(2 * 1000 * 0.36 / 360)
-    assert result.final_equity == pytest.approx(100_000.0 - 2.0)
-
-
-def test_a_future_is_held_on_margin_and_settled_in_cash():
-    future = Instrument("F", InstrumentKind.FUTURE, multiplier=50.0, margin=500.0)
-    result = play([4000, 4000, 4010], {0: buy(2)}, instrument=future, cash=1_100.0)
-    assert statuses(result) == ["filled"]
-    assert result.equity["equity"].tolist() == [1_100.0, 1_100.0, 2_100.0]
-    assert result.equity["cash"].tolist() == [1_100.0, 1_100.0, 2_100.0]
-    assert result.equity["long_value"].tolist() == [0.0] * 3
-    assert result.equity["gross"].tolist() == [0.0, 400_000.0, 401_000.0]
-    denied = play([4000, 4000], {0: buy(3)}, instrument=future, cash=1_100.0)
-    assert denials(denied) == [("buying_power", 1_500.0, 1_100.0)]
-
-
-def test_sizes_follow_the_close_that_decides():
-    settings = {"sizing": Sizing(SizingKind.FRACTION, 0.5), "cash": 1_000.0}
-    result = play([(100, 100, 90, 90), 50, 50], {0: target(1.0)}, **settings)
-    assert fills(result) == [(1, 5, 50)]
-
-
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
@@ -586,23 +360,6 @@ def test_a_wish_that_cannot_be_right_is_refused_by_instrument_and_field(wish, me
 
 def test_an_intent_of_nothing_orders_nothing():
     assert len(play([100, 100], {0: OrderIntent(quantity=0.0)}).orders["ref"]) == 0
-
-
-def test_an_order_filled_in_parts_climbs_the_tiers_once():
-    rows = [1.0, (1, 1, 1, 1, 2_500_000), (1, 1, 1, 1, 2_500_000), 1.0]
-    settings = {"cash": 1e6, "commission": IB_TIERED, "volume_cap": 0.1, "time_in_force": GTC}
-    parts = play(rows, {0: buy(400_000)}, **settings)
-    assert [quantity for _, quantity, _ in fills(parts)] == [250_000, 150_000]
-    whole = play([1.0] * 4, {0: buy(400_000)}, cash=1e6, commission=IB_TIERED)
-    assert parts.costs["commission"] == pytest.approx(whole.costs["commission"])
-
-
-def test_borrowing_over_a_weekend_costs_all_its_nights():
-    bars = table([100] * 3, timeframe=Timeframe.H1, days=[1, 1, 0, 0, 1])
-    script = Script(lines={0: sell(10)})
-    settings = RunSettings(borrow_rate=0.36, limits=SHORTS)
-    result = backtest([Feed(Instrument("X"), bars)], script, settings)
-    assert result.costs["borrow"] == pytest.approx(3 * 1000 * 0.36 / 360)
 
 
 def test_a_bracket_closes_no_more_than_what_is_still_held():
