@@ -36,12 +36,12 @@ class Commission(NamedTuple):
 
 
 FREE = Commission()
-# Published on Interactive Brokers' pages of US stock, forex and futures commissions.
+# Published on Interactive Brokers' pages of US stock, forex and futures commissions: the broker's own part. What it
+# passes on from exchanges, clearing houses and regulators changes often; add it with the `extra_` and `sell_` fields.
 IB_FIXED = Commission(per_unit=0.005, minimum=1.0, maximum_fraction=0.01)
 IB_TIERED = Commission(
     minimum=0.35,
     maximum_fraction=0.01,
-    extra_per_unit=0.0002,
     tiers=(
         Tier(300_000, 0.0035),
         Tier(3_000_000, 0.0020),
@@ -51,7 +51,7 @@ IB_TIERED = Commission(
     ),
 )
 IB_FOREX = Commission(fraction=0.00002, minimum=2.0)
-IB_FUTURES = Commission(per_unit=0.85, extra_per_unit=1.40)
+IB_FUTURES = Commission(per_unit=0.85)
 
 SCHEDULES = {
     "free": FREE,

@@ -89,9 +89,10 @@ class Account:
     def split(self, k: int, g: int, ratio: float) -> None:
         before = self.quantity[k]
         if before:
+            price = self.mark[k] / ratio
             self.quantity[k], self.average[k], left = after_split(before, self.average[k], ratio, self.lot[k])
-            self.quantity_moves.append(QuantityMove(g, k, self.quantity[k] - before, ratio))
-            self._move_cash(g, k, "split", left * self.mark[k] / ratio * self.multiplier[k])
+            self.quantity_moves.append(QuantityMove(g, k, self.quantity[k] - before, ratio, left, price))
+            self._move_cash(g, k, "split", left * price * self.multiplier[k])
             if not self.quantity[k]:
                 self.held -= 1
         self.mark[k] /= ratio

@@ -105,16 +105,23 @@ class Book(Account):
         if isinstance(intent, CancelIntent):
             self.cancel(k, self.time_of(g), intent.oca_group, intent.ref)
             return
-        quantity = self._resolve(k, g, intent, volatility)
+        quantity = self._resolve(k, intent, volatility)
+        if quantity != quantity:
+            return
+        replaces = intent.target is not None
         if quantity == 0.0:
+            if replaces:
+                self._make_way(k, g, self.quantity[k])
             return
         order = self._new_order(k, g, quantity, intent)
         price_order(order, intent, self.tracks[k].instrument, self.mark[k], self.settings)
-        denied = self._denial(order, k, i)
+        denied = self._denial(order, k, i, replaces)
         if denied:
             order.denied_by = denied
             self._end(order, DENIED, self.time_of(g))
             return
+        if replaces:
+            self._make_way(k, g, self.quantity[k] + quantity)
         if intent.stop_loss is not None or intent.take_profit is not None:
             order.exits = (intent.stop_loss, intent.take_profit)
         self._work(order)
@@ -131,8 +138,8 @@ class Book(Account):
         self.working[order.track].append(order)
         self.busy += 1
 
-    def _resolve(self, k: int, g: int, intent: OrderIntent, volatility: float) -> float:
-        """Signed units to order. A target replaces what an earlier one left working."""
+    def _resolve(self, k: int, intent: OrderIntent, volatility: float) -> float:
+        """Signed units to order; NaN where the sizing cannot tell."""
         if intent.target is None:
             quantity = intent.quantity
             if quantity is None or not math.isfinite(quantity):
@@ -145,14 +152,11 @@ class Book(Account):
         wanted = target_quantity(
             self.settings.sizing, intent.target, price, self.equity(), self.multiplier[k], self.lot[k], volatility
         )
-        if wanted != wanted:
-            return 0.0
         delta = wanted - self.quantity[k]
-        self._make_way(k, g, wanted)
-        return delta if abs(delta) > DUST else 0.0
+        return 0.0 if abs(delta) < DUST else delta
 
     def _make_way(self, k: int, g: int, wanted: float) -> None:
-        """Cancel entries still working and shrink the exits to the position that is wanted now."""
+        """A target replaces what an earlier one left working: cancel entries, shrink exits to the position wanted."""
         for order in list(self.working[k]):
             if not order.closes or wanted * self.quantity[k] <= 0:
                 self._end(order, CANCELLED, self.time_of(g))
@@ -162,8 +166,9 @@ class Book(Account):
     def _name(self, k: int) -> str:
         return self.tracks[k].instrument.symbol
 
-    def _denial(self, order: BookedOrder, k: int, i: int) -> int:
-        """The broken rule with its numbers on the order, or 0."""
+    def _denial(self, order: BookedOrder, k: int, i: int, replaces: bool) -> int:
+        """The broken rule with its numbers on the order, or 0. An order that replaces the working ones is checked
+        without them, before they make way: denied, it must not leave the position without its stop."""
         if self.delisted[k]:
             return RiskReason.NOT_TRADABLE
         price = self.mark[k]
@@ -171,14 +176,14 @@ class Book(Account):
         unit_margin = self.unit_margin(k, price)
         state = self.state
         state.position = self.quantity[k]
-        state.pending = self.pending(k, order.sign, order.oca)
+        state.pending = 0.0 if replaces else self.pending(k, order.sign, order.oca)
         state.held_value = abs(state.position + state.pending) * unit_value
         state.held_margin = abs(state.position + state.pending) * unit_margin
         state.gross, state.used_margin = state.held_value, state.held_margin
         self._add_others(k, state)
         state.equity = self.equity()
         state.instrument_day_pnl = self.day_pnl(k)
-        state.open_orders = len(self.working[k])
+        state.open_orders = sum(other.closes for other in self.working[k]) if replaces else len(self.working[k])
         state.in_session = self.read[k].in_session(i)
         reason = check(order.quantity, price, order.limit, unit_value, unit_margin, state, self.limits)
         if not reason and self.limits.flat_at_close and self._is_too_late(order, k, i):
@@ -190,7 +195,7 @@ class Book(Account):
         return reason
 
     def _add_others(self, k: int, state: RiskState) -> None:
-        if not self.held and not self.busy:
+        if len(self.tracks) == 1:
             return
         for other, units in enumerate(self.quantity):
             if other == k or not (units or self.working[other]):
@@ -239,13 +244,15 @@ class Book(Account):
         read = self.read[k]
         if self.limits.market_hours and not read.in_session(i):
             return
-        open_, high, low, close = read.open(i), read.high(i), read.low(i), read.close(i)
-        bps = self.settings.slippage_bps
+        open_, bps = read.open(i), self.settings.slippage_bps
+        high = low = close = NAN
         for order in list(self.working[k]):
-            if order.status is not WORKING or g < order.activated_from:
+            if order.status is not WORKING:
                 continue
             kind, sign = order.kind, order.sign
             at_end = False
+            if kind is not MARKET and high != high:
+                high, low, close = read.high(i), read.low(i), read.close(i)
             if kind is MARKET:
                 base = open_
                 price = slipped(base, sign, bps)
@@ -351,7 +358,6 @@ class Book(Account):
             exit_.kind = kind
             exit_.time_in_force = GTC
             exit_.closes = True
-            exit_.activated_from = g + 1
             if kind is STOP:
                 exit_.stop = checked(self._name(k), "stop_loss", price)
             else:

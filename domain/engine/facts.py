@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.engine.setup import RunSettings
+from domain.engine.setup import RunSettings, member
 from domain.errors import BadInput
 from domain.instrument import Instrument
 from domain.matching import trailed_stop
@@ -38,19 +38,22 @@ class CashMove(NamedTuple):
 
 
 class QuantityMove(NamedTuple):
-    """Units that appear or vanish without a fill: a split."""
+    """Units that appear or vanish without a fill, by a split: `quantity` units more are held, of which `left` units
+    (a fraction of a lot, signed) were paid out at `price`, both in units after the split."""
 
     group: int
     track: int
     quantity: float
     ratio: float
+    left: float
+    price: float
 
 
 class BookedOrder:
     """One order of the run, mutable while it works."""
 
     __slots__ = (
-        "activated_from", "closes", "commission", "denied_by", "ended", "exits", "filled", "group",
+        "closes", "commission", "denied_by", "ended", "exits", "filled", "group",
         "kind", "limit", "number", "oca", "quantity", "reason", "rule_limit", "rule_value", "sign", "status", "stop",
         "time", "time_in_force", "track", "trail_amount", "trail_percent", "triggered", "value",
     )  # fmt: skip
@@ -80,7 +83,6 @@ class BookedOrder:
         self.rule_limit = NAN
         self.triggered = False
         self.closes = False
-        self.activated_from = 0
         self.exits: tuple[float | None, float | None] | None = None
 
     @property
@@ -96,8 +98,14 @@ def price_order(
     A default limit order stands `limit_offset_bps` better than the close, on the tick nearest to it.
     """
     symbol = instrument.symbol
-    kind = order.kind = intent.order_type or settings.default_order_type
-    order.time_in_force = intent.time_in_force or settings.time_in_force
+    if intent.order_type is None:
+        kind = order.kind = settings.default_order_type
+    else:
+        kind = order.kind = member(OrderType, "order type", intent.order_type)
+    if intent.time_in_force is None:
+        order.time_in_force = settings.time_in_force
+    else:
+        order.time_in_force = member(TimeInForce, "time in force", intent.time_in_force)
     if kind is OrderType.LIMIT or kind is OrderType.STOP_LIMIT:
         limit = intent.limit_price
         if limit is None and intent.order_type is None:

@@ -263,23 +263,25 @@ def _one_lane(book: Book, lane: _Lane) -> Stretch:
     lanes, zero = [lane], [0]
 
     def stretch(lo: int, hi: int) -> None:
+        at_risk = True
         for i, flag, close in zip(range(lo, hi), flags[lo:hi], closes[lo:hi], strict=True):
-            at_risk = book.held
             if flag:
                 _open(book, lanes, zero, [i], i, flag)
             if book.busy:
                 book.match_bar(0, i, i)
-                at_risk = True  # what filled here may have lost and be flat again
+                at_risk = True
             context.i = i
             mark[0] = close
             if armed and at_risk and book.cash + quantity[0] * close * multiplier <= book.kill_level:
                 book.halt(i)
                 return
+            at_risk = book.held > 0
             if flat:
                 book.flatten_before_close(0, i, i)
             wishes = on_bar(context)
             if wishes is not None:
                 _submit(book, lane, i, i, wishes)
+                at_risk = True  # what fills at once, or on the next bar, may have lost and be flat again
             if flag:
                 book.delist(0, i, i)
 
@@ -330,9 +332,13 @@ def _submit(book: Book, lane: _Lane, i: int, g: int, wishes: Wishes) -> None:
     volatility = float(lane.volatility[i]) if lane.volatility is not None else NAN
     if isinstance(wishes, OrderIntent | CancelIntent):
         book.submit(lane.k, i, g, wishes, volatility)
-    elif wishes is not None:
-        for wish in wishes:
-            book.submit(lane.k, i, g, wish, volatility)
+        return
+    for wish in wishes if isinstance(wishes, Sequence) else [wishes]:
+        if not isinstance(wish, OrderIntent | CancelIntent):
+            raise BadInput(
+                f"strategy {lane.strategy.label()}: on_bar gave {str(wish)[:40]!r}; it gives intents, several, or None"
+            )
+        book.submit(lane.k, i, g, wish, volatility)
 
 
 def _open(book: Book, lanes: list[_Lane], ks: list[int], bars: list[int], g: int, flag: int) -> None:

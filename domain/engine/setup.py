@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,18 @@ from numpy.typing import NDArray
 from domain.adjustments import Action, Delisting, Dividend, Split
 from domain.bars import PRICE_COLUMNS, Adjustment, BarSeries, Floats, Times
 from domain.costs import FREE, Commission
-from domain.errors import BadInput
+from domain.errors import BadInput, UnknownName
 from domain.instrument import Instrument
 from domain.orders import OrderType, TimeInForce
 from domain.risk import RiskLimits
 from domain.sessions import SessionTable
-from domain.sizing import Sizing
+from domain.sizing import Sizing, SizingKind
 from domain.timeframe import DAY_NS, Timeframe
 
 LONGEST_CLOSURE_DAYS = 4
+
+
+Member = TypeVar("Member", bound=StrEnum)
 
 
 class MarketAt(StrEnum):
@@ -44,7 +47,7 @@ class RunSettings:
     `volume_cap`: the largest share of a bar's volume that one order may take, the rest stays working; None = no cap.
     `default_order_type` market or limit; a default limit stands `limit_offset_bps` better than the close
     (negative: through it). `margin_rate`: margin per value for instruments without their own (1 = pay in full).
-    `borrow_rate`: annual fee on short value. `trade_from_ns`: bars that end before it only warm up.
+    `borrow_rate`: annual fee on short value. `trade_from_ns`: bars that end at or before it only warm up.
     """
 
     cash: float = 100_000.0
@@ -62,6 +65,13 @@ class RunSettings:
     trade_from_ns: int | None = None
 
     def __post_init__(self) -> None:
+        # Plain texts are welcome ("close", "day"), but the drivers compare by identity.
+        object.__setattr__(self, "market_at", member(MarketAt, "market_at", self.market_at))
+        object.__setattr__(self, "time_in_force", member(TimeInForce, "time_in_force", self.time_in_force))
+        kind = member(OrderType, "default_order_type", self.default_order_type)
+        object.__setattr__(self, "default_order_type", kind)
+        sizing = self.sizing._replace(kind=member(SizingKind, "sizing kind", self.sizing.kind))
+        object.__setattr__(self, "sizing", sizing)
         for name in ("cash", "margin_rate"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -78,12 +88,22 @@ class RunSettings:
         self.limits.check()
 
 
+def member(kind: type[Member], name: str, value: str) -> Member:
+    """The member of an enum, also by its plain text; UnknownName with a suggestion where there is none."""
+    if value.__class__ is kind:
+        return value
+    if value not in [str(member) for member in kind]:
+        raise UnknownName(name, str(value), [str(member) for member in kind])
+    return kind(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Feed:
     """One instrument's input to a run.
 
-    Without `sessions` a UTC date is a session and every bar is inside it. `actions` are applied as of the
-    simulated day and only where the bars do not contain them yet (`bars.adjustment`).
+    Without `sessions` a UTC date is a session and every bar is inside it; where the data end before midnight, nobody
+    knows then that the last session has closed (market-on-close and flat-at-close wait). `actions` are applied as of
+    the simulated day and only where the bars do not contain them yet (`bars.adjustment`).
     """
 
     instrument: Instrument

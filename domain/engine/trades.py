@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,21 @@ TRADE_COLUMNS = (
 )  # fmt: skip
 
 
+SCALE, PAID_OUT, FILL = range(3)
+
+
+class Step(NamedTuple):
+    """What changes a position, in the order of one moment: a split scales (`price` is its ratio), what it leaves of a
+    lot is paid out, then orders fill."""
+
+    group: int
+    kind: int
+    quantity: float
+    price: float
+    fee: float
+    time: int
+
+
 def round_trips(setup: Setup, records: Records) -> Ledger:
     """See Result.trades. `entry_price` and `exit_price` are averages, `quantity` the most ever held, `return` is
     net_pnl over quantity x entry price, `bars` the bars from entry to exit. Dividends are not in it."""
@@ -25,16 +40,21 @@ def round_trips(setup: Setup, records: Records) -> Ledger:
     fills = records.fills
     for k, track in enumerate(setup.tracks):
         mine = np.flatnonzero(records.track == k)
-        steps: list[tuple[int, int, float, float, float, int]] = [
-            (g, 1, q, p, c, t)
+        steps = [
+            Step(g, FILL, q, p, c, t)
             for g, q, p, c, t in zip(
                 records.group[mine].tolist(), records.signed[mine].tolist(), fills["price"][mine].tolist(),
                 fills["commission"][mine].tolist(), fills["time"][mine].tolist(), strict=True,
             )
         ]  # fmt: skip
-        steps += [(m.group, 0, m.quantity, m.ratio, 0.0, 0) for m in records.quantity_moves if m.track == k]
+        for move in records.quantity_moves:
+            if move.track == k:
+                start = int(track.bars.start[np.searchsorted(track.group, move.group)])
+                steps.append(Step(move.group, SCALE, 0.0, move.ratio, 0.0, start))
+                if move.left:
+                    steps.append(Step(move.group, PAID_OUT, -move.left, move.price, 0.0, start))
         if records.quantity_moves:
-            steps.sort(key=lambda step: step[:2])
+            steps.sort(key=lambda step: (step.group, step.kind))
         rows.extend(_trips(track.instrument.symbol, track.instrument.multiplier, track.group, steps))
     rows.sort(key=lambda row: (row[5], row[3], row[0]))
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(TRADE_COLUMNS)
@@ -48,19 +68,14 @@ def round_trips(setup: Setup, records: Records) -> Ledger:
     return ledger
 
 
-def _trips(
-    symbol: str, multiplier: float, group: Times, steps: list[tuple[int, int, float, float, float, int]]
-) -> Iterator[tuple[Any, ...]]:
+def _trips(symbol: str, multiplier: float, group: Times, steps: list[Step]) -> Iterator[tuple[Any, ...]]:
     units = average = 0.0
     entry_time = entry_group = 0
     pnl = fees = most = entered = entered_value = left = left_value = 0.0
-    for g, is_fill, quantity, price, fee, time in steps:
-        if not is_fill:
-            ratio = price
-            units, average, most = units + quantity, average / ratio, most * ratio
-            entered, left = entered * ratio, left * ratio
-            if units == 0.0:
-                entered = most = 0.0
+    for g, kind, quantity, price, fee, time in steps:
+        if kind == SCALE:
+            units, average, most = units * price, average / price, most * price
+            entered, left = entered * price, left * price
             continue
         before = units
         units, average, realised = after_fill(before, average, quantity, price)

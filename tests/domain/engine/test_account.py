@@ -135,8 +135,8 @@ def test_tiers_count_the_months_units_and_start_anew_with_the_next():
     lines = {0: buy(300_000), 2: sell(300_000), 35: buy(300_000)}
     result = play(rows, lines, cash=1e6, commission=IB_TIERED)
     first, second, third = result.fills["commission"].tolist()
-    assert first == pytest.approx(300_000 * (0.0035 + 0.0002))
-    assert second == pytest.approx(300_000 * (0.0020 + 0.0002))
+    assert first == pytest.approx(300_000 * 0.0035)
+    assert second == pytest.approx(300_000 * 0.0020)
     assert third == pytest.approx(first)
 
 

@@ -6,6 +6,7 @@ from domain.bars import COLUMNS, BarSeries
 from domain.engine import Feed, MarketAt, RunSettings, backtest
 from domain.errors import BadInput, UnknownName
 from domain.instrument import Instrument
+from domain.orders import OrderIntent
 from domain.risk import RiskLimits
 from domain.sizing import Sizing
 from domain.strategy import SignalSeries, Strategy, buy
@@ -193,3 +194,17 @@ class OneEach(Strategy):
         target = np.full(len(bars), np.nan)
         target[0 if len(bars) < 5 else 1] = 1.0
         return SignalSeries(target)
+
+
+def test_what_is_no_wish_is_refused_by_the_strategys_name():
+    with pytest.raises(BadInput, match=r"Script: on_bar gave '7'"):
+        play([100, 100], {0: 7})
+    with pytest.raises(BadInput, match="on_bar gave 'buy'"):
+        play([100, 100], {0: [buy(1), "buy"]})
+
+
+def test_plain_texts_name_order_types_and_wrong_ones_are_refused():
+    result = play([100, 100], {0: OrderIntent(quantity=1, order_type="market", time_in_force="gtc")})
+    assert statuses(result) == ["filled"]
+    with pytest.raises(UnknownName, match="did you mean 'limit'"):
+        play([100, 100], {0: OrderIntent(quantity=1, order_type="limt", limit_price=1)})

@@ -2,14 +2,17 @@
 
 import pytest
 
-from domain.orders import TimeInForce
+from domain.costs import Commission
+from domain.orders import OrderType, TimeInForce
 from domain.risk import RiskLimits
+from domain.sizing import Sizing
 from domain.strategy import buy, sell
 from tests.domain.engine.tables import (
     denials,
     fills,
     play,
     statuses,
+    target,
 )
 
 GTC = TimeInForce.GTC
@@ -97,3 +100,27 @@ def test_a_margin_account_holds_more_than_its_cash():
     assert statuses(full) == ["denied"] and statuses(half) == ["filled"]
     assert half.equity["cash"][-1] == -5_000.0
     assert half.final_equity == 10_000.0
+
+
+def test_a_target_that_is_denied_leaves_the_position_its_stop():
+    lines = {0: target(1.0, stop_loss=90), 2: target(3.0)}
+    rows = [100, 100, 100, (95, 95, 85, 85)]
+    limits = RiskLimits(symbol_notional=1_500)
+    result = play(rows, lines, sizing=Sizing(value=10), limits=limits)
+    assert statuses(result) == ["filled", "filled", "denied"]
+    assert fills(result)[-1] == (3, -10, 90)
+
+
+def test_a_target_is_checked_without_the_orders_that_it_replaces():
+    lines = {0: target(1.0, order_type=OrderType.LIMIT, limit_price=50, time_in_force=GTC), 1: target(1.0)}
+    limits = RiskLimits(symbol_notional=1_000, max_open_orders=1)
+    result = play([100] * 3, lines, sizing=Sizing(value=10), limits=limits)
+    assert statuses(result) == ["cancelled", "filled"]
+
+
+def test_a_loss_booked_at_the_close_that_leaves_the_account_flat_halts_too():
+    limits = RiskLimits(daily_loss=100)
+    settings = {"days": [5], "market_at": "close", "commission": Commission(per_order=60.0)}
+    result = play([100] * 5, {1: [buy(10), sell(10)]}, limits=limits, **settings)
+    assert result.halted_at == result.setup.times[2]
+    assert play([100] * 5, {1: buy(10)}, limits=limits, **settings).halted_at is None

@@ -3,11 +3,12 @@ import pytest
 
 from domain.adjustments import Delisting, Dividend, Split
 from domain.bars import Adjustment, BarSeries
-from domain.engine.setup import Feed, RunSettings, prepare
-from domain.errors import BadInput
+from domain.engine.setup import Feed, MarketAt, RunSettings, prepare
+from domain.errors import BadInput, UnknownName
 from domain.instrument import Instrument, InstrumentKind
 from domain.risk import RiskLimits
 from domain.sessions import SessionTable
+from domain.sizing import Sizing, SizingKind
 from domain.timeframe import DAY_NS, HOUR_NS, Timeframe
 from tests.domain.engine.tables import DAY_ONE, sessions_of, table
 
@@ -143,3 +144,14 @@ def test_an_action_on_a_day_without_bars_is_in_force_from_the_next_bar():
     actions = [Dividend(DAY_ONE + 2, 1.0), Dividend(DAY_ONE - 5, 9.0)]
     track = prepare([Feed(Instrument("A"), holed, actions)], RunSettings()).tracks[0]
     assert {bar: [a.amount for a in actions] for bar, actions in track.actions.items()} == {2: [1.0]}
+
+
+def test_plain_texts_name_choices_and_wrong_ones_are_refused_with_a_suggestion():
+    settings = RunSettings(
+        market_at="close", default_order_type="limit", time_in_force="gtc", sizing=Sizing("fraction", 0.5)
+    )
+    assert settings.market_at is MarketAt.CLOSE and settings.sizing.kind is SizingKind.FRACTION
+    with pytest.raises(UnknownName, match="did you mean 'close'"):
+        RunSettings(market_at="clos")
+    with pytest.raises(UnknownName, match="did you mean 'fraction'"):
+        RunSettings(sizing=Sizing("fractions", 0.5))

@@ -1,5 +1,6 @@
 """Round trips from flat to flat, by hand."""
 
+import numpy as np
 import pytest
 
 from domain.adjustments import Split
@@ -48,6 +49,22 @@ def test_an_open_position_is_no_trade():
 def test_a_split_inside_a_trade_neither_wins_nor_loses():
     result = play([100, 100, 50, 60, 60], {0: buy(10), 2: sell(20)}, actions=[Split(DAY_ONE + 2, 2.0)])
     assert trades(result) == [("long", 20, 50, 60, 200, 0, 200, 2)]
+
+
+def test_what_a_split_leaves_of_a_lot_is_paid_out_as_part_of_the_trade():
+    # 15 shares become 22.5 at 3:2; half a share is paid at the last price, in new shares 100 / 1.5.
+    result = play([90, 90, 100, 60, 60], {0: buy(15), 3: sell(22)}, actions=[Split(DAY_ONE + 3, 1.5)])
+    [(side, most, entry, _, pnl, *_)] = trades(result)
+    assert (side, most, round(entry, 9)) == ("long", 22.5, 60.0)
+    assert pnl == pytest.approx(0.5 * (100 / 1.5 - 60) + 22 * 0)
+    assert result.final_equity == pytest.approx(100_000 + pnl)
+
+
+def test_a_reverse_split_that_leaves_less_than_a_share_ends_the_trade():
+    result = play([10, 10, 12, 120], {0: buy(3)}, actions=[Split(DAY_ONE + 3, 0.1)])
+    [(side, *numbers)] = trades(result)
+    assert (side, *np.round(numbers, 9)) == ("long", 0.3, 100, 120, 6, 0, 6, 2)
+    assert result.final_equity == 100_006
 
 
 def test_money_counts_the_multiplier():
