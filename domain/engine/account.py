@@ -6,6 +6,8 @@ is then right for all kinds, and marking futures to market is only a matter of w
 
 from __future__ import annotations
 
+import math
+
 from domain.adjustments import Dividend, Split
 from domain.costs import borrow_fee, commission
 from domain.engine.facts import BookedFill, BookedOrder, CashMove, QuantityMove, month_of
@@ -55,6 +57,16 @@ class Account:
     def unit_margin(self, k: int, price: float) -> float:
         own = self.tracks[k].instrument.margin
         return own if own is not None else self.settings.margin_rate * price * self.multiplier[k]
+
+    def harmless_closes(self, k: int) -> tuple[float, float]:
+        """Between which closes of track k the kill switch cannot strike while nothing else changes (a hair inside, so
+        that rounding cannot hide a strike); comparing with them is all that a quiet bar costs."""
+        value = self.quantity[k] * self.multiplier[k]
+        if not value:
+            return -math.inf, math.inf
+        strike = self.mark[k] + (self.kill_level - self.equity()) / value
+        hair = 1e-9 * (abs(strike) + self.mark[k])
+        return (strike + hair, math.inf) if value > 0 else (-math.inf, strike - hair)
 
     def day_pnl(self, k: int) -> float:
         return self.flow[k] + self.quantity[k] * self.mark[k] * self.multiplier[k] - self.day_base[k]

@@ -24,7 +24,8 @@ from domain.strategy import SignalSeries, Strategy, Wishes
 from domain.timeframe import Timeframe
 
 NAN = float("nan")
-NEW_DAY, ACTIONS = 1, 2
+INF = float("inf")
+NEW_DAY, ACTIONS, BEFORE_CLOSE = 1, 2, 4
 
 
 class BarContext:
@@ -255,33 +256,35 @@ Stretch = Callable[[int, int], None]
 def _one_lane(book: Book, lane: _Lane) -> Stretch:
     """The loop over one instrument, where a moment is a bar."""
     flags = _flags(book.setup)
-    limits = book.limits
-    armed, flat = limits.has_kill_switch, limits.flat_at_close
+    armed = book.limits.has_kill_switch
     closes: list[float] = lane.track.bars.close.tolist()
-    mark, quantity, multiplier = book.mark, book.quantity, book.multiplier[0]
+    mark = book.mark
     context, on_bar = lane.context, lane.on_bar
     lanes, zero = [lane], [0]
 
     def stretch(lo: int, hi: int) -> None:
-        at_risk = True
+        changed, low, high = True, -INF, INF
         for i, flag, close in zip(range(lo, hi), flags[lo:hi], closes[lo:hi], strict=True):
             if flag:
                 _open(book, lanes, zero, [i], i, flag)
+                changed = True
             if book.busy:
                 book.match_bar(0, i, i)
-                at_risk = True
+                changed = True
             context.i = i
             mark[0] = close
-            if armed and at_risk and book.cash + quantity[0] * close * multiplier <= book.kill_level:
-                book.halt(i)
-                return
-            at_risk = book.held > 0
-            if flat:
+            if changed or not low < close < high:
+                if armed and book.equity() <= book.kill_level:
+                    book.halt(i)
+                    return
+                low, high = book.harmless_closes(0) if armed else (-INF, INF)
+                changed = False
+            if flag & BEFORE_CLOSE:
                 book.flatten_before_close(0, i, i)
             wishes = on_bar(context)
             if wishes is not None:
                 _submit(book, lane, i, i, wishes)
-                at_risk = True  # what fills at once, or on the next bar, may have lost and be flat again
+                changed = True
             if flag:
                 book.delist(0, i, i)
 
@@ -291,8 +294,7 @@ def _one_lane(book: Book, lane: _Lane) -> Stretch:
 def _many_lanes(book: Book, lanes: list[_Lane]) -> Stretch:
     """The loop over several instruments: all of a moment's bars are met before anybody decides on their closes."""
     flags = _flags(book.setup)
-    limits = book.limits
-    armed, flat, acting = limits.has_kill_switch, limits.flat_at_close, any(lane.track.actions for lane in lanes)
+    armed = book.limits.has_kill_switch
     ks, bars, bounds = _steps(book.setup)
     closes: list[list[float]] = [lane.track.bars.close.tolist() for lane in lanes]
     mark = book.mark
@@ -317,12 +319,12 @@ def _many_lanes(book: Book, lanes: list[_Lane]) -> Stretch:
                 lane = lanes[k]
                 if i < lane.first:
                     continue
-                if flat:
+                if flags[g] & BEFORE_CLOSE:
                     book.flatten_before_close(k, i, g)
                 wishes = lane.on_bar(lane.context)
                 if wishes is not None:
                     _submit(book, lane, i, g, wishes)
-                if acting:
+                if flags[g]:
                     book.delist(k, i, g)
 
     return stretch
@@ -358,6 +360,8 @@ def _flags(setup: Setup) -> list[int]:
     for track in setup.tracks:
         for i in track.actions:
             flags[track.group[i]] |= ACTIONS
+        if setup.settings.limits.flat_at_close:
+            flags[track.group[:-1][track.last_of_session[1:]]] |= BEFORE_CLOSE
     return flags.tolist()
 
 
