@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.timeframe import Timeframe
+from reports.files import write_whole
 from reports.labels import moment
 from reports.ledgers import read_summary
 
@@ -125,9 +126,7 @@ def write_notebook(run_dir: Path) -> Path:
         "nbformat": 4,
         "nbformat_minor": 5,
     }
-    partial = run_dir / ".report.ipynb.partial"
-    partial.write_text(json.dumps(notebook, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return partial.replace(run_dir / "report.ipynb")
+    return write_whole(run_dir / "report.ipynb", json.dumps(notebook, indent=1, sort_keys=True) + "\n")
 
 
 def _markdown(text: str) -> dict[str, Any]:

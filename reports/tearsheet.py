@@ -25,6 +25,7 @@ from domain.bars import BarSeries, Floats
 from domain.errors import BadInput
 from domain.metrics import drawdowns, monthly_returns, yearly_returns
 from reports import figures
+from reports.files import write_whole
 from reports.labels import count, label, metric, moment, money, number, percent, signed, span
 from reports.ledgers import Ledgers, Table, read_ledgers, without_splits
 from reports.performance import buy_and_hold, by_instrument
@@ -53,8 +54,8 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 def write_report(run_dir: Path) -> Path:
     """Write `report.html` into a run directory, from its ledgers alone; returns its path.
 
-    The same ledgers give the same bytes. BadInput names the file that is missing or damaged. The file is
-    complete or absent: it is written beside and renamed.
+    The same ledgers give the same bytes. BadInput names the file that is missing or damaged; OSError where the
+    report cannot be written, and then no half of it is left.
     """
     ledgers = read_ledgers(run_dir)
     # An engine of our own: the project's loads every installed tag library first, and REST framework's costs 0.2 s.
@@ -66,10 +67,7 @@ def write_report(run_dir: Path) -> Path:
         _context(ledgers)
         | {"plotly": plotly, "script": script, "script_hashes": " ".join(map(_csp_hash, (plotly, script)))},
     )
-    target = run_dir / "report.html"
-    partial = run_dir / ".report.html.partial"
-    partial.write_text(page, encoding="utf-8")
-    return partial.replace(target)
+    return write_whole(run_dir / "report.html", page)
 
 
 def _plotly() -> str:
