@@ -12,17 +12,19 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
 environ.Env.read_env(env.str("DOTENV", default=str(BASE_DIR / ".env")))
 
+_MAKE_A_KEY = 'make one with `python -c "import secrets; print(secrets.token_urlsafe(50))"`'
+
 
 def _secret_key() -> str:
     """From SECRET_KEY or SECRET_KEY_FILE; only a debugging server may go without."""
     key: str = env.str("SECRET_KEY", default="")
     if key:
         if not DEBUG and len(key) < 50:
-            raise ImproperlyConfigured("SECRET_KEY is shorter than 50 characters; make one with `manage.py secretkey`.")
+            raise ImproperlyConfigured(f"SECRET_KEY is shorter than 50 characters; {_MAKE_A_KEY}.")
         return key
     if DEBUG:
         return "for-development-on-this-machine-only-not-a-secret-at-all"
-    raise ImproperlyConfigured("DEBUG is off and SECRET_KEY is not set; put one into the environment or .env.")
+    raise ImproperlyConfigured(f"DEBUG is off and SECRET_KEY is not set; {_MAKE_A_KEY} and put it into .env.")
 
 
 # The state of this installation: database, bar files, runs, caches.
