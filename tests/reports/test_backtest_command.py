@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,11 +59,15 @@ def test_a_report_that_fails_does_not_lose_the_run(market, monkeypatch):  # noqa
     def fail(folder):
         raise OSError("disk full")
 
-    monkeypatch.setattr("reports.tearsheet.write_report", fail)
-    with pytest.raises(CommandError, match=r"the run succeeded and its ledgers are in .*disk full") as error:
-        call(*ASKED)
+    with monkeypatch.context() as broken:
+        broken.setattr("reports.tearsheet.write_report", fail)
+        with pytest.raises(CommandError, match=r"the run succeeded and its ledgers are in .*disk full") as error:
+            call(*ASKED)
     assert error.value.returncode == 1
-    assert Backtest.objects.get().state == "succeeded"
+    row = Backtest.objects.get()
+    assert row.state == "succeeded"
+    (advised,) = re.findall(r"`manage\.py ([^`]+)`", str(error.value))
+    assert call(*advised.split()) == f"{market / 'runs' / row.directory / 'report.html'}\n"
 
 
 def test_a_strategy_that_raises_ends_with_1_and_its_name(market):  # noqa: F811
@@ -143,6 +148,18 @@ def test_wrong_use_ends_with_2_without_a_traceback(site):
         assert done.stderr.strip()
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C reaches processes that are started now, though a shell in the background made us ignore it.
+
+    What is ignored stays so in a new program; what is handled falls back to the system's default.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_is_marked_cancelled_and_leaves_no_half_directory(site, number):
     runs = Path(site["VAR_DIR"]) / "runs"

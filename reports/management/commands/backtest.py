@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from domain.errors import BadInput
 from marketdata.errors import StoreError
 from reports.labels import count, label, metric, moment, money, signed
+from reports.management.commands.report import write_files
 from strategies.arguments import add_arguments, load_strategies, read_arguments
 from strategies.backtests import Plan, Progress, plan_backtest, run_backtest, run_directory
 
@@ -80,14 +81,13 @@ def _run(plan: Plan, quiet: bool) -> Path:
 
 
 def _write_report(folder: Path) -> Path:
-    from reports.notebook import write_notebook
-    from reports.tearsheet import write_report
-
     try:
-        write_notebook(folder)
-        return write_report(folder)
+        return write_files(folder)
     except (BadInput, OSError) as error:
-        raise CommandError(f"the run succeeded and its ledgers are in {folder}, but not its report: {error}") from error
+        raise CommandError(
+            f"the run succeeded and its ledgers are in {folder}, but not its report: {error}; "
+            f"`manage.py report {folder.name}` writes it later"
+        ) from error
 
 
 @contextmanager
