@@ -1,8 +1,10 @@
 import json
+import os
+import time
 
 import numpy as np
 import pytest
-from django.core.management import call_command
+from django.core.management import call_command, load_command_class
 from django.core.management.base import CommandError
 
 from domain.adjustments import Delisting
@@ -48,15 +50,33 @@ def test_the_command_shows_damage_and_the_rest(bars_root, capsys):
     for symbol in ("BAD", "GOOD"):
         store.write_bars(instrument=make.instrument(symbol), series=make.minutes(10), source="test")
     (bars_root / BarFile.objects.get(instrument__symbol="BAD").path).write_bytes(b"x")
-    call_command("coverage")
+    with pytest.raises(CommandError, match="1 of 2 series cannot be read: BAD 1m") as failed:
+        call_command("coverage")
+    assert failed.value.returncode == 1
     shown = capsys.readouterr().out
     assert "is damaged" in shown and "GOOD 1m raw: 10 bars, 2023-01-03 to 2023-01-03, 1 files" in shown
-    call_command("coverage", "BAD", "--json", "--timeframe", "1m")
+    with pytest.raises(CommandError, match="1 of 1 series cannot be read") as failed:
+        call_command("coverage", "BAD", "--json", "--timeframe", "1m")
+    assert failed.value.returncode == 1
     (found,) = json.loads(capsys.readouterr().out)
     assert found["quarantined"] == 1 and found["rows"] == 0 and "is damaged" in found["fault"]
+    call_command("coverage", "GOOD")
     with pytest.raises(CommandError, match="did you mean 'GOOD'") as wrong:
         call_command("coverage", "GOOOD")
     assert wrong.value.returncode == 2
+
+
+def test_a_store_that_is_not_there_ends_with_1_after_everything_is_shown(bars_root, capsys):
+    for symbol in ("ONE", "TWO"):
+        store.write_bars(instrument=make.instrument(symbol), series=make.minutes(10), source="test")
+    bars_root.rename(bars_root.with_name("unmounted"))
+    with pytest.raises(CommandError, match="2 of 2 series cannot be read: ONE 1m, TWO 1m") as failed:
+        call_command("coverage")
+    assert failed.value.returncode == 1
+    shown = capsys.readouterr().out
+    assert shown.count("is the disk mounted") == 2
+    bars_root.with_name("unmounted").rename(bars_root)
+    call_command("coverage")
 
 
 def test_nothing_held_says_what_to_do(capsys):
@@ -70,3 +90,16 @@ def test_sweeping_from_the_command_line(bars_root, capsys):
     store.write_bars(instrument=spy, series=make.minutes(20), source="test")
     call_command("sweep_bars", "--older-than", "0")
     assert capsys.readouterr().out.startswith("removed 1 files")
+
+
+def test_the_age_that_sweeping_goes_by_is_that_of_the_file(bars_root, capsys):
+    spy = make.instrument()
+    for count in (10, 20, 30):
+        store.write_bars(instrument=spy, series=make.minutes(count), source="test")
+    written = time.time() - 3700
+    os.utime(min(bars_root.rglob("*-v1-*.parquet")), (written, written))
+    call_command("sweep_bars")
+    assert capsys.readouterr().out.startswith("removed 1 files")
+    assert sorted(path.name.split("-")[1] for path in bars_root.rglob("*.parquet")) == ["v2", "v3"]
+    help_text = load_command_class("marketdata", "sweep_bars").help
+    assert "The age is that of the file" in help_text

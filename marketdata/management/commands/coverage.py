@@ -13,7 +13,10 @@ _GAPS_SHOWN = 5
 
 
 class Command(BaseCommand):
-    help = "Show which bars are held, which are missing and why."
+    help = (
+        "Show which bars are held, which are missing and why. Exit codes: 0 all that is held can be read, "
+        "1 some of it is damaged or out of reach, 2 wrong use."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("symbols", nargs="*", metavar="SYMBOL", help="default: every active instrument")
@@ -34,11 +37,14 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps([each.as_dict() for each in found], indent=1))
-            return
-        if not found:
+        elif not found:
             self.stdout.write("no bars are held; import some with `manage.py import_bars` or `manage.py import_demo`")
-        for each in found:
-            self._print(each.as_dict())
+        else:
+            for each in found:
+                self._print(each.as_dict())
+        faulty = [f"{each.instrument.symbol} {each.held.timeframe}" for each in found if each.fault]
+        if faulty:
+            raise CommandError(f"{len(faulty)} of {len(found)} series cannot be read: {', '.join(faulty)}")
 
     def _print(self, found: dict[str, Any]) -> None:
         what = "" if found["what"] == "TRADES" else f" {found['what']}"

@@ -7,10 +7,15 @@ from marketdata import store
 
 
 class Command(BaseCommand):
-    help = "Remove bar files that were replaced, or left behind by a killed import, longer ago than an hour."
+    help = (
+        "Remove bar files that no row names (replaced, or left behind by a killed import) and that are older than an "
+        "hour. The age is that of the file since it was written, not the time since it was replaced."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--older-than", type=float, default=3600, metavar="SECONDS", help="default: 3600")
+        parser.add_argument(
+            "--older-than", type=float, default=3600, metavar="SECONDS", help="age of the file; default: 3600"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["older_than"] < 0:
