@@ -74,9 +74,12 @@ def test_the_kill_switch_ends_the_run_at_the_close_that_lost_too_much(limit):
 
 
 def test_the_kill_switch_counts_from_each_days_start():
-    rows = [100, 100, 94, 94, 88, 88]
-    result = play(rows, {0: buy(10)}, days=[3, 3], limits=RiskLimits(daily_loss=95.0))
-    assert result.halted_at is None
+    rows = [100, 100, 94, 94, 88, 88]  # 60 lost at bar 2 and 60 more at bar 4
+    limits = RiskLimits(daily_loss=95.0)
+    one_day, two_days = (play(rows, {0: buy(10)}, days=days, limits=limits) for days in ([6], [3, 3]))
+    assert one_day.halted_at == one_day.setup.times[4]
+    assert two_days.halted_at is None
+    assert one_day.final_equity == two_days.final_equity == 100_000.0 - 120.0
 
 
 def test_the_kill_switch_strikes_though_the_loss_left_the_account_flat():
