@@ -5,7 +5,7 @@ Bad cells become NaN or the time `NO_TIME`, never an error: which rows to drop i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,15 +40,20 @@ def normalise(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
+def check_fields(fields: Iterable[str]) -> None:
+    for field in fields:
+        if field not in SPELLINGS:
+            raise UnknownName("field in --columns:", field, SPELLINGS)
+
+
 def find_columns(names: Sequence[str], mapping: Mapping[str, str], needed: Sequence[str]) -> dict[str, str]:
     """Field to column name, from `mapping` (field=column) and the usual spellings.
 
     Raises UnknownName or BadInput where a mapped field or column does not exist or a needed field is not found.
     """
+    check_fields(mapping)
     found: dict[str, str] = {}
     for field, name in mapping.items():
-        if field not in SPELLINGS:
-            raise UnknownName("field in --columns:", field, SPELLINGS)
         if name not in names:
             raise UnknownName("column", name, names)
         found[field] = name

@@ -16,13 +16,14 @@ from domain.bars import Adjustment, BarSeries
 from domain.errors import BadInput
 from domain.timeframe import DAY_NS, Timeframe
 from marketdata import calendars, services, store
-from marketdata.columns import PRICES, QUOTES, TEXT_COLUMNS, find_columns, numbers, times
+from marketdata.columns import PRICES, QUOTES, TEXT_COLUMNS, check_fields, find_columns, numbers, times
 from marketdata.datafiles import Columns, read_columns
 from marketdata.models import Instrument, What
 from marketdata.rows import (
     Rows,
     Tally,
     as_bars,
+    check_zone,
     drop_bad_rows,
     guess_timeframe,
     mend_ranges,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 # So long a hole is more likely two companies with one ticker than a halt (VXX: 93 days between two notes).
 _LONG_HOLE_DAYS = 45
+_DERIVES_FROM = "--derive-actions needs raw daily bars with an adjusted close beside them"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +128,25 @@ class _Parsed:
     instrument: Instrument
     bars: BarSeries
     actions: Sequence[Action]
+
+
+def check_options(options: ImportOptions) -> None:
+    """BadInput where an option is wrong whatever a file holds. Opens none."""
+    services.check_listing(
+        symbol=options.symbol,
+        exchange=options.exchange,
+        kind=options.kind,
+        currency=options.currency,
+        calendar=options.calendar,
+    )
+    check_fields(options.columns)
+    if options.tz:
+        check_zone(options.tz)
+    if options.since is not None and options.until is not None and options.since > options.until:
+        raise BadInput(f"--since {options.since} is after --until {options.until}")
+    other_bars = options.adjustment is not Adjustment.RAW or options.timeframe not in (None, Timeframe.D1)
+    if options.derive is not None and other_bars:
+        raise BadInput(_DERIVES_FROM)
 
 
 def import_file(path: Path, options: ImportOptions, *, dry_run: bool = False, now_ns: int | None = None) -> FileReport:
@@ -241,7 +262,7 @@ def _derive(rows: Rows, bars: BarSeries, options: ImportOptions) -> Sequence[Act
     if options.derive is None:
         return ()
     if bars.timeframe is not Timeframe.D1 or options.adjustment is not Adjustment.RAW:
-        raise BadInput("--derive-actions needs raw daily bars with an adjusted close beside them")
+        raise BadInput(_DERIVES_FROM)
     known = np.isfinite(rows.adj_close) & (rows.adj_close > 0)
     if not known.any():
         raise BadInput("--derive-actions needs an adjusted close; name its column with --adj-close")

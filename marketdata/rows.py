@@ -214,7 +214,7 @@ def to_utc(times: Times, zone: str) -> Times:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    _check_zone(zone)
+    check_zone(zone)
     known = times != NO_TIME
     local = pa.Array.from_buffers(pa.timestamp("ns"), int(known.sum()), [None, pa.py_buffer(times[known])])
     try:
@@ -246,7 +246,7 @@ def _wall_clock(times: Times, zone: str) -> Times:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    _check_zone(zone)
+    check_zone(zone)
     moments = pa.Array.from_buffers(
         pa.timestamp("ns", zone), len(times), [None, pa.py_buffer(np.ascontiguousarray(times))]
     )
@@ -254,7 +254,7 @@ def _wall_clock(times: Times, zone: str) -> Times:
     return np.frombuffer(local.buffers()[1], np.int64, len(local), local.offset * 8)
 
 
-def _check_zone(zone: str) -> None:
+def check_zone(zone: str) -> None:
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -69,6 +69,18 @@ def describe_instrument(
     return found
 
 
+def check_listing(
+    *, symbol: str = "", exchange: str = "", kind: str = "", currency: str = "", calendar: str = ""
+) -> None:
+    """BadInput where no instrument, held or new, can be what is given. Empty means open."""
+    listing = {"exchange": exchange, "kind": kind, "currency": currency}
+    given = {name: value for name, value in listing.items() if value}
+    if symbol or not Instrument.objects.active().filter(**given).exists():
+        describe_instrument(symbol=symbol or "ANY", calendar=calendar, **listing)
+    elif calendar:
+        calendars.sessions(calendar)
+
+
 def save_instrument(*, instrument: Instrument) -> Instrument:
     """Save a described instrument; where another process was faster, its row."""
     if instrument.pk is not None:

@@ -28,16 +28,6 @@ DAYS = HEADER + "2013-10-07,10,12,9,11,100\n2013-10-08,11,13,10,12,200\n2013-10-
 MINUTES = HEADER + "2013-10-07T13:30:00Z,10,12,9,11,100\n2013-10-07T13:31:00Z,11,13,10,12,200\n"
 
 
-@pytest.fixture
-def give(tmp_path):
-    def write(text, name="SPY.csv"):
-        path = tmp_path / name
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write
-
-
 def take(path, **options):
     return import_file(path, ImportOptions(**options))
 

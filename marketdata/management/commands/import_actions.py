@@ -14,7 +14,8 @@ from marketdata.action_files import read_actions
 class Command(BaseCommand):
     help = (
         "Import splits, dividends and delistings from a CSV with the columns symbol, date, kind, value, or symbol, "
-        "date, new_per_old (splits), or symbol, date, amount (dividends). All of the file or nothing."
+        "date, new_per_old (splits), or symbol, date, amount (dividends). All of the file or nothing. Exit codes: "
+        "0 done, 1 the file was refused, 2 an option is wrong (the file was not opened)."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -24,6 +25,10 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            services.check_listing(symbol=options["symbol"], exchange=options["exchange"])
+        except BadInput as error:
+            raise CommandError(str(error), returncode=2) from error
         path = options["file"]
         reports = {}
         try:

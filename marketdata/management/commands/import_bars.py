@@ -1,9 +1,11 @@
+import datetime as dt
 import json
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 
 from domain.adjustments import DividendConvention
@@ -12,14 +14,15 @@ from domain.errors import BadInput
 from domain.instrument import InstrumentKind
 from domain.timeframe import Timeframe
 from marketdata.errors import StoreError
-from marketdata.importing import FileReport, ImportOptions, import_file
+from marketdata.importing import FileReport, ImportOptions, check_options, import_file
 from marketdata.models import What
 from marketdata.reporting import print_report, progress
 
 
 class Command(BaseCommand):
     help = (
-        "Import bars from CSV or Parquet files: all of a file or nothing, with a report of what was kept and why not."
+        "Import bars from CSV or Parquet files: all of a file or nothing, with a report of what was kept and why not. "
+        "Exit codes: 0 done, 1 a file was refused or could not be written, 2 an option is wrong (no file was opened)."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -49,6 +52,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             wanted = _options(options)
+            check_options(wanted)
         except BadInput as error:
             raise CommandError(str(error), returncode=2) from error
         reports: list[FileReport] = []
@@ -110,10 +114,8 @@ def _mapping(text: str) -> dict[str, str]:
     return {field.strip(): column.strip() for field, _, column in pairs}
 
 
-def _date(text: str | None) -> Any:
-    import numpy as np
-
+def _date(text: str | None) -> np.datetime64 | None:
     try:
-        return None if text is None else np.datetime64(text, "D")
+        return None if text is None else np.datetime64(dt.date.fromisoformat(text), "D")
     except ValueError:
         raise BadInput(f"{text!r} is no date; write 2013-10-07") from None
