@@ -10,10 +10,10 @@ SANDBOX := env DOTENV=/dev/null VAR_DIR="$(abspath $(VENV))/var"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench requirements clean
+.PHONY: help demo test test-exhaustive test-postgres check bench requirements clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.runtime ## Import real daily prices, backtest a portfolio on them, write the report
 	$(PY) manage.py migrate --verbosity 0
@@ -21,10 +21,18 @@ demo: $(VENV)/.runtime ## Import real daily prices, backtest a portfolio on them
 	$(PY) manage.py backtest --config examples/demo.yaml
 
 test: check ## Lint, types, import contracts, migrations, then all tests with coverage
-	$(PY) -m pytest --numprocesses auto --dist loadfile --cov --cov-report=
+	$(PY) -m pytest -m "not exhaustive" --numprocesses auto --dist loadfile --cov --cov-report=
 	$(PY) -m coverage report --skip-covered --skip-empty
 	@echo "domain, gateway and services, in percent (at least 85):"
 	@$(PY) -m coverage report --format=total --fail-under=85 --include='domain/*,gateway/*,*/services.py'
+
+test-exhaustive: $(VENV)/.test ## All of what `make test` takes samples of
+	$(PY) -m pytest -m exhaustive
+
+POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
+test-postgres: $(VENV)/.test ## The tests that use a database again, on the server at POSTGRES_URL (needs psycopg)
+	DATABASE_URL="$(POSTGRES_URL)" $(PY) -m pytest -m "not exhaustive" --numprocesses 2 --dist loadfile \
+	  tests/marketdata tests/strategies tests/reports tests/tradingsite
 
 check: $(VENV)/.test ## The quick half of `make test`: everything but the tests
 	$(VENV)/bin/ruff check .

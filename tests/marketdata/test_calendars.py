@@ -181,7 +181,13 @@ def test_a_warm_cache_needs_no_pandas():
     assert str(settings.CACHE_DIR).startswith(os.environ["VAR_DIR"])
 
 
-@pytest.mark.slow
+# Both libraries, our own, an alias, lunch breaks, a mirrored one, no weekends off, one with a short record.
+@pytest.mark.parametrize("name", ["XLON", "CME Globex Equity", "FX", "NASDAQ", "XHKG", "XTAE", "24/7", "XSAU"])
+def test_a_calendar_of_each_kind_builds(name):
+    assert len(calendars.sessions(name)) > 1000
+
+
+@pytest.mark.exhaustive
 def test_every_name_that_the_libraries_know_builds():
     import pandas as pd
 

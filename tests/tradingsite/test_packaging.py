@@ -1,9 +1,11 @@
 """What a fresh machine gets: the pinned requirements, the Makefile's targets, the documented environment."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -88,10 +90,12 @@ def test_make_without_a_target_lists_the_targets():
     shown = subprocess.run(
         ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    assert re.findall(r"^  make (\w+)", shown, re.MULTILINE) == [
+    assert re.findall(r"^  make ([\w-]+)", shown, re.MULTILINE) == [
         "help",
         "demo",
         "test",
+        "test-exhaustive",
+        "test-postgres",
         "check",
         "bench",
         "requirements",
@@ -109,3 +113,23 @@ def test_make_refuses_a_python_that_is_too_old_and_says_what_to_do(tmp_path):
     assert done.returncode == 2
     assert "Install Python 3.11, 3.12 or 3.13" in done.stderr
     assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_continuous_integration_says_that_postgresql_is_left_out_and_fails_where_make_does(tmp_path):
+    make = tmp_path / "make"
+    make.write_text('#!/bin/sh\necho "make $*"\ntest "$*" != "$FAILS"\n')
+    make.chmod(0o755)
+    where = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "VENV": sys.prefix,
+        "POSTGRES_URL": "postgres://x@127.0.0.1:1/x",
+    }
+    fine, failed = (
+        subprocess.run([ROOT / ".ci/run"], env=where | {"FAILS": fails}, capture_output=True, text=True, check=False)
+        for fails in ("", "test")
+    )
+    *made, said = fine.stdout.splitlines()
+    assert (made, fine.returncode) == (["make test", "make test-exhaustive"], 0)
+    assert said.startswith("The database tests ran on SQLite alone; PostgreSQL was left out: ")
+    assert (failed.stdout, failed.returncode) == ("make test\n", 1)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,3 +35,13 @@ def test_the_example_environment_gives_the_same_advice():
     line = "python -c " + shlex.quote("import secrets; print(secrets.token_urlsafe(50))").replace("'", '"')
     assert f"`{line}`" in check_site(SECRET_KEY="").stderr
     assert f"# {line}\n" in (ROOT / ".env.example").read_text()
+
+
+def test_the_tests_run_on_the_database_that_was_asked_for(db):
+    wanted = "postgresql" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "sqlite"
+    assert connection.vendor == wanted
+    asked = "SELECT version()" if wanted == "postgresql" else "SELECT 'SQLite ' || sqlite_version()"
+    with connection.cursor() as cursor:
+        cursor.execute(asked)
+        assert cursor.fetchone()[0].lower().startswith(wanted)
+    assert "test" in connection.settings_dict["NAME"] or "memory" in connection.settings_dict["NAME"]
