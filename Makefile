@@ -20,7 +20,7 @@ demo: $(VENV)/.runtime ## Import real daily prices, backtest a portfolio on them
 	$(PY) manage.py import_demo
 	$(PY) manage.py backtest --config examples/demo.yaml
 
-test: check ## Lint, types, import contracts, migrations, then all tests with coverage
+test: check ## Lint, types, import contracts, migrations, then the tests with coverage
 	$(PY) -m pytest -m "not exhaustive" --numprocesses auto --dist loadfile --cov --cov-report=
 	$(PY) -m coverage report --skip-covered --skip-empty
 	@echo "domain, gateway and services, in percent (at least 85):"
