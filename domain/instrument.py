@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.errors import BadInput
+from domain.errors import BadInput, UnknownName
 
 
 class InstrumentKind(StrEnum):
@@ -36,6 +36,10 @@ class Instrument:
     margin: float | None = None
 
     def __post_init__(self) -> None:
+        kinds = [str(kind) for kind in InstrumentKind]
+        if self.kind not in kinds:
+            raise UnknownName("kind of instrument", str(self.kind), kinds)
+        object.__setattr__(self, "kind", InstrumentKind(self.kind))  # a plain text is welcome, rules compare members
         if not self.symbol:
             raise BadInput("an instrument needs a symbol")
         for name in ("tick", "lot", "multiplier"):

@@ -13,7 +13,7 @@ from domain.costs import borrow_fee, commission
 from domain.engine.facts import BookedFill, BookedOrder, CashMove, QuantityMove, month_of
 from domain.engine.setup import Setup
 from domain.positions import DUST, after_fill, after_split
-from domain.risk import kill_level
+from domain.risk import RiskReason, kill_level
 
 
 class Account:
@@ -109,22 +109,23 @@ class Account:
                 self.held -= 1
         self.mark[k] /= ratio
 
-    def can_pay(self, k: int, quantity: float, price: float, cost: float) -> bool:
-        """Never more margin in use than equity after a fill that adds to a position, at the prices of that moment."""
+    def refusal(self, k: int, quantity: float, price: float, cost: float) -> int:
+        """The rule that a fill would break at the prices of its moment, or 0: no short where only long is allowed, and
+        never more margin in use than equity after a fill that adds to a position."""
         held = self.quantity[k]
         if held * quantity < 0 and abs(quantity) <= abs(held) + DUST:
-            return True
+            return 0
         if self.limits.long_only and held + quantity < -DUST:
-            return False
+            return RiskReason.LONG_ONLY
         if self.pays_in_full:
-            return self.cash - cost >= -1e-6
+            return 0 if self.cash - cost >= -1e-6 else RiskReason.BUYING_POWER
         equity = self.cash - cost + (held + quantity) * price * self.multiplier[k]
         used = abs(held + quantity) * self.unit_margin(k, price)
         for other, units in enumerate(self.quantity):
             if units and other != k:
                 equity += units * self.mark[other] * self.multiplier[other]
                 used += abs(units) * self.unit_margin(other, self.mark[other])
-        return used <= equity + 1e-6
+        return 0 if used <= equity + 1e-6 else RiskReason.BUYING_POWER
 
     def fee_of(self, order: BookedOrder, k: int, quantity: float, value: float, when: int) -> float:
         """What this fill adds to the order's fee."""

@@ -57,11 +57,12 @@ class Book(Account):
         self.read = [_BarReader(track) for track in self.tracks]
         self.bars = [len(track.bars) for track in self.tracks]
 
-    def pending(self, k: int, sign: int, oca: str = "") -> float:
+    def pending(self, k: int, sign: int, oca: str = "", without_targets: bool = False) -> float:
         """Signed units on order in the direction of `sign`, exits and members of the same group left out."""
         total = 0.0
         for order in self.working[k]:
-            if order.sign == sign and not order.closes and not (oca and order.oca == oca):
+            left_out = order.closes or (oca and order.oca == oca) or (without_targets and order.by_target)
+            if order.sign == sign and not left_out:
                 total += order.remaining
         return total
 
@@ -106,12 +107,10 @@ class Book(Account):
             self.cancel(k, self.time_of(g), intent.oca_group, intent.ref)
             return
         quantity = self._resolve(k, intent, volatility)
-        if quantity != quantity:
-            return
         replaces = intent.target is not None
         if quantity == 0.0:
             if replaces:
-                self._make_way(k, g, self.quantity[k])
+                self._make_way(k, g)
             return
         order = self._new_order(k, g, quantity, intent)
         price_order(order, intent, self.tracks[k].instrument, self.mark[k], self.settings)
@@ -121,7 +120,8 @@ class Book(Account):
             self._end(order, DENIED, self.time_of(g))
             return
         if replaces:
-            self._make_way(k, g, self.quantity[k] + quantity)
+            self._make_way(k, g)
+            order.closes = quantity * self.quantity[k] < 0 and abs(quantity) <= abs(self.quantity[k]) + DUST
         if intent.stop_loss is not None or intent.take_profit is not None:
             order.exits = (intent.stop_loss, intent.take_profit)
         self._work(order)
@@ -148,6 +148,11 @@ class Book(Account):
             if abs(lots - round(lots)) > 1e-6:
                 raise BadInput(f"{self._name(k)}: quantity {quantity} is no multiple of the lot {self.lot[k]}")
             return quantity
+        if intent.quantity is not None or not math.isfinite(intent.target):
+            raise BadInput(
+                f"{self._name(k)}: an intent needs a finite target and no quantity beside it, "
+                f"not {intent.target!r} and {intent.quantity!r}"
+            )
         price = self.mark[k]
         wanted = target_quantity(
             self.settings.sizing, intent.target, price, self.equity(), self.multiplier[k], self.lot[k], volatility
@@ -155,13 +160,12 @@ class Book(Account):
         delta = wanted - self.quantity[k]
         return 0.0 if abs(delta) < DUST else delta
 
-    def _make_way(self, k: int, g: int, wanted: float) -> None:
-        """A target replaces what an earlier one left working: cancel entries, shrink exits to the position wanted."""
+    def _make_way(self, k: int, g: int) -> None:
+        """A target replaces what earlier targets left working. Exits stay: until the new order fills, the position
+        needs them, and they never exceed it."""
         for order in list(self.working[k]):
-            if not order.closes or wanted * self.quantity[k] <= 0:
+            if order.by_target:
                 self._end(order, CANCELLED, self.time_of(g))
-            elif abs(order.remaining) > abs(wanted):
-                order.quantity = order.filled + order.sign * abs(wanted)
 
     def _name(self, k: int) -> str:
         return self.tracks[k].instrument.symbol
@@ -176,14 +180,14 @@ class Book(Account):
         unit_margin = self.unit_margin(k, price)
         state = self.state
         state.position = self.quantity[k]
-        state.pending = 0.0 if replaces else self.pending(k, order.sign, order.oca)
+        state.pending = self.pending(k, order.sign, order.oca, replaces)
         state.held_value = abs(state.position + state.pending) * unit_value
         state.held_margin = abs(state.position + state.pending) * unit_margin
         state.gross, state.used_margin = state.held_value, state.held_margin
         self._add_others(k, state)
         state.equity = self.equity()
         state.instrument_day_pnl = self.day_pnl(k)
-        state.open_orders = sum(other.closes for other in self.working[k]) if replaces else len(self.working[k])
+        state.open_orders = sum(not (replaces and other.by_target) for other in self.working[k])
         state.in_session = self.read[k].in_session(i)
         reason = check(order.quantity, price, order.limit, unit_value, unit_margin, state, self.limits)
         if not reason and self.limits.flat_at_close and self._is_too_late(order, k, i):
@@ -309,9 +313,11 @@ class Book(Account):
         value = abs(quantity) * price * self.multiplier[k]
         fee = 0.0 if free else self.fee_of(order, k, quantity, value, when)
         cost = quantity * price * self.multiplier[k] + fee
-        if not free and not self.can_pay(k, quantity, price, cost):
-            order.denied_by = RiskReason.BUYING_POWER
-            order.rule_value, order.rule_limit = cost, self.cash
+        refused = 0 if free else self.refusal(k, quantity, price, cost)
+        if refused:
+            order.denied_by = refused
+            is_short = refused == RiskReason.LONG_ONLY
+            order.rule_value, order.rule_limit = (self.quantity[k] + quantity, 0.0) if is_short else (cost, self.cash)
             self._end(order, REJECTED, when)
             return
         self.apply_fill(order, g, when, quantity, price, fee, slippage)
@@ -332,10 +338,9 @@ class Book(Account):
                     self._end(other, CANCELLED, when)
                 else:
                     other.quantity -= other.sign * abs(quantity)
-        if not self.quantity[k] and self.working[k]:
-            for other in list(self.working[k]):
-                if other.closes:
-                    self._end(other, CANCELLED, when)
+        for other in list(self.working[k]):
+            if other.closes and self.quantity[k] * other.sign >= 0:  # flat, or on the other side: nothing left to close
+                self._end(other, CANCELLED, when)
 
     def _cover(self, entry: BookedOrder, k: int, g: int, quantity: float) -> None:
         """Attach the bracket to what has just filled: a stop, then a target, of which one cancels the other.

@@ -22,6 +22,7 @@ from domain.bars import Floats, Times
 from domain.costs import commission
 from domain.engine.loop import changes
 from domain.engine.setup import MarketAt, Setup
+from domain.errors import BadInput
 from domain.matching import slipped
 from domain.orders import OrderType
 from domain.positions import DUST
@@ -91,6 +92,8 @@ def find_events(setup: Setup, signals: Sequence[SignalSeries]) -> Events:
     for k, (track, series) in enumerate(zip(setup.tracks, signals, strict=True)):
         bars = track.bars
         bar = changes(series.target, track.first)
+        if np.isinf(series.target[bar]).any():
+            raise BadInput(f"{track.instrument.symbol}: a target is infinite; it is a finite exposure or NaN")
         group = bar if track.placed is None else track.placed[bar]
         if at_close:
             fill_bar, fill_group, price = bar, group, bars.close[bar]

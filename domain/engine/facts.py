@@ -17,6 +17,16 @@ from domain.orders import OrderIntent, OrderStatus, OrderType, TimeInForce
 NAN = math.nan
 
 
+PRICES_OF = {
+    OrderType.MARKET: (),
+    OrderType.MARKET_ON_CLOSE: (),
+    OrderType.LIMIT: ("limit_price",),
+    OrderType.STOP: ("stop_price",),
+    OrderType.STOP_LIMIT: ("limit_price", "stop_price"),
+    OrderType.TRAILING_STOP: ("stop_price", "trail"),
+}
+
+
 class BookedFill(NamedTuple):
     order: int
     track: int
@@ -53,7 +63,7 @@ class BookedOrder:
     """One order of the run, mutable while it works."""
 
     __slots__ = (
-        "closes", "commission", "denied_by", "ended", "exits", "filled", "group",
+        "by_target", "closes", "commission", "denied_by", "ended", "exits", "filled", "group",
         "kind", "limit", "number", "oca", "quantity", "reason", "rule_limit", "rule_value", "sign", "status", "stop",
         "time", "time_in_force", "track", "trail_amount", "trail_percent", "triggered", "value",
     )  # fmt: skip
@@ -64,7 +74,7 @@ class BookedOrder:
         self.group = group
         self.time = time
         self.quantity = quantity
-        self.sign = 1 if quantity > 0 else -1
+        self.sign = 1 if quantity > 0 or (quantity != quantity and (intent.target or 0.0) > 0) else -1
         self.kind = OrderType.MARKET
         self.time_in_force = TimeInForce.DAY
         self.limit = NAN
@@ -82,6 +92,7 @@ class BookedOrder:
         self.rule_value = NAN
         self.rule_limit = NAN
         self.triggered = False
+        self.by_target = intent.target is not None
         self.closes = False
         self.exits: tuple[float | None, float | None] | None = None
 
@@ -98,17 +109,14 @@ def price_order(
     A default limit order stands `limit_offset_bps` better than the close, on the tick nearest to it.
     """
     symbol = instrument.symbol
-    if intent.order_type is None:
-        kind = order.kind = settings.default_order_type
-    else:
-        kind = order.kind = member(OrderType, "order type", intent.order_type)
+    kind = order.kind = _kind_of(intent, symbol, settings)
     if intent.time_in_force is None:
         order.time_in_force = settings.time_in_force
     else:
         order.time_in_force = member(TimeInForce, "time in force", intent.time_in_force)
     if kind is OrderType.LIMIT or kind is OrderType.STOP_LIMIT:
         limit = intent.limit_price
-        if limit is None and intent.order_type is None:
+        if limit is None and kind is OrderType.LIMIT and intent.order_type is None:
             limit = close * (1.0 - order.sign * settings.limit_offset_bps * 1e-4)
             limit = round(limit / instrument.tick) * instrument.tick
         order.limit = checked(symbol, "limit_price", limit)
@@ -123,6 +131,26 @@ def price_order(
             order.trail_percent = checked(symbol, "trail_percent", intent.trail_percent)
         start = NAN if intent.stop_price is None else intent.stop_price
         order.stop = trailed_stop(order.sign, start, close, order.trail_amount, order.trail_percent)
+
+
+def _kind_of(intent: OrderIntent, symbol: str, settings: RunSettings) -> OrderType:
+    """The order type as said, or as the prices that are given imply, or the run's default."""
+    trails = intent.trail_amount is not None or intent.trail_percent is not None
+    if intent.order_type is None:
+        if trails:
+            return OrderType.TRAILING_STOP
+        if intent.stop_price is not None:
+            return OrderType.STOP if intent.limit_price is None else OrderType.STOP_LIMIT
+        return settings.default_order_type if intent.limit_price is None else OrderType.LIMIT
+    kind = member(OrderType, "order type", intent.order_type)
+    given = {
+        "limit_price": intent.limit_price is not None,
+        "stop_price": intent.stop_price is not None,
+        "trail": trails,
+    }
+    for name in (name for name, is_given in given.items() if is_given and name not in PRICES_OF[kind]):
+        raise BadInput(f"{symbol}: a {kind} order takes no {name}; leave it out or name another type")
+    return kind
 
 
 def checked(symbol: str, name: str, price: float | None) -> float:

@@ -21,7 +21,6 @@ from domain.indicators import atr, ewma_volatility
 from domain.orders import CancelIntent, OrderIntent
 from domain.sizing import Sizing, SizingKind
 from domain.strategy import SignalSeries, Strategy, Wishes
-from domain.timeframe import Timeframe
 
 NAN = float("nan")
 INF = float("inf")
@@ -137,7 +136,8 @@ class _Lane:
         self.context = BarContext(book, k, self.track)
         self.volatility: Floats | None = None
         self.views = [
-            (lo, view, strategy.indicators(view), volatility_of(sizing, view)) for lo, _, view in self.track.views()
+            (lo, view, strategy.indicators(view), volatility_of(sizing, view, self.track.bars_per_year))
+            for lo, _, view in self.track.views()
         ]
         self.on_bar: Callable[[Any], Wishes] = strategy.on_bar
         if strategy.is_vector():
@@ -205,25 +205,14 @@ def statements(strategy: Strategy, track: Track) -> SignalSeries:
     return SignalSeries(np.asarray(joined[0], np.float64), joined[1], joined[2])
 
 
-BARS_PER_YEAR = {
-    Timeframe.M1: 252 * 390,
-    Timeframe.M5: 252 * 78,
-    Timeframe.M15: 252 * 26,
-    Timeframe.M30: 252 * 13,
-    Timeframe.H1: 252 * 7,
-    Timeframe.D1: 252,
-    Timeframe.W1: 52,
-}
-
-
-def volatility_of(sizing: Sizing, view: BarSeries) -> Floats | None:
+def volatility_of(sizing: Sizing, view: BarSeries, bars_per_year: float) -> Floats | None:
     """What the sizing needs per bar: the ATR, the annual EWMA volatility, or nothing."""
     if sizing.kind is SizingKind.ATR:
         return atr(view.high, view.low, view.close, sizing.window)
     if sizing.kind is SizingKind.VOLATILITY:
         decay = 1.0 - 2.0 / (sizing.window + 1.0)
         per_bar = ewma_volatility(view.close, decay, sizing.window)
-        return per_bar * math.sqrt(BARS_PER_YEAR[view.timeframe])
+        return per_bar * math.sqrt(bars_per_year)
     return None
 
 

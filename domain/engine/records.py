@@ -87,7 +87,7 @@ def _orders_of_book(setup: Setup, orders: Sequence[BookedOrder]) -> Ledger:
         "ref": order_refs(len(orders)),
         "instrument": np.array(setup.symbols)[track],
         "time": np.array([order.time for order in orders], np.int64),
-        "side": np.where(signed > 0, "buy", "sell"),
+        "side": np.where(np.array([order.sign for order in orders], np.int64) > 0, "buy", "sell"),
         "type": text_column(order.kind.value for order in orders),
         "time_in_force": text_column(order.time_in_force.value for order in orders),
         "quantity": np.abs(signed),

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.adjustments import Action, Delisting, Dividend, Split
-from domain.bars import PRICE_COLUMNS, Adjustment, BarSeries, Floats, Times
+from domain.bars import COLUMNS, PRICE_COLUMNS, Adjustment, BarSeries, Floats, Times
 from domain.costs import FREE, Commission
 from domain.errors import BadInput, UnknownName
-from domain.instrument import Instrument
+from domain.instrument import Instrument, InstrumentKind
 from domain.orders import OrderType, TimeInForce
 from domain.risk import RiskLimits
 from domain.sessions import SessionTable
 from domain.sizing import Sizing, SizingKind
-from domain.timeframe import DAY_NS, Timeframe
+from domain.timeframe import DAY_NS, MINUTE_NS, Timeframe
 
 LONGEST_CLOSURE_DAYS = 4
 
@@ -111,6 +111,8 @@ class Feed:
     actions: Sequence[Action] = ()
     sessions: SessionTable | None = None
     commission: Commission | None = None
+    anchor_day: int | None = None
+    """Adjusted bars contain the splits up to this exchange date; None: up to their own last."""
 
 
 @dataclass(eq=False)
@@ -132,6 +134,8 @@ class Track:
     """Which bars lie in regular hours; None: all."""
     reaches_close: bool
     """Whether the last bar is known to end its session."""
+    bars_per_year: float
+    """What turns the volatility of one bar into that of a year."""
     placed: Times | None
     """Index of each bar's end on the timeline; None: the timeline is this track's own."""
 
@@ -156,8 +160,8 @@ class Track:
             last[self.session_starts[1:] - 1] = True
             last[-1] = True
         else:
-            last[:-1] = self.regular[:-1] & ((self.day[1:] != self.day[:-1]) | ~self.regular[1:])
-            last[-1] = self.regular[-1]
+            rows = np.flatnonzero(self.regular)
+            last[rows] = np.append(np.diff(self.day[rows]) != 0, True)
         last[-1] &= self.reaches_close
         return last
 
@@ -215,6 +219,8 @@ def prepare(feeds: Sequence[Feed], settings: RunSettings, warmup: int = 0) -> Se
     """Check the feeds against each other and place them on one timeline; BadInput says what does not fit."""
     _check(feeds, settings)
     ends = [feed.bars.end for feed in feeds]
+    if settings.sizing.kind in (SizingKind.ATR, SizingKind.VOLATILITY):
+        warmup = max(warmup, settings.sizing.window + 1)  # before that no size is known, and a statement would be lost
     times = ends[0] if len(feeds) == 1 else np.unique(np.concatenate(ends))
     trade_from = settings.trade_from_ns
     first_group = 0 if trade_from is None else int(np.searchsorted(times, trade_from, side="right"))
@@ -249,7 +255,7 @@ def _check(feeds: Sequence[Feed], settings: RunSettings) -> None:
 
 
 def _place(feed: Feed, settings: RunSettings, times: Times, warmup: int, trade_from: int | None) -> Track:
-    bars = feed.bars
+    bars = _read_only(feed.bars)
     starts, labels, regular = _sessions_of(feed)
     first = max(warmup - 1, 0)
     if trade_from is not None:
@@ -264,8 +270,37 @@ def _place(feed: Feed, settings: RunSettings, times: Times, warmup: int, trade_f
         actions=_effective(feed, starts, labels),
         regular=regular,
         reaches_close=_reaches_close(bars, feed.sessions),
+        bars_per_year=_bars_per_year(feed),
         placed=None if len(times) == len(bars) else np.searchsorted(times, bars.end),
     )
+
+
+def _read_only(bars: BarSeries) -> BarSeries:
+    """The same bars behind views that a strategy cannot write into."""
+    columns: dict[str, Any] = {}
+    for name in COLUMNS:
+        columns[name] = getattr(bars, name).view()
+        columns[name].flags.writeable = False
+    return replace(bars, **columns)
+
+
+def _bars_per_year(feed: Feed) -> float:
+    """By the calendar's trading time where there is one; else 252 days, of New York's hours for stocks and funds and
+    of 24 hours for everything else."""
+    frame, sessions = feed.bars.timeframe, feed.sessions
+    if frame is Timeframe.W1:
+        return 52.0
+    a_year = 252.0
+    if not frame.is_intraday:
+        return a_year
+    if sessions is not None:
+        open_ns = sessions.close - sessions.open - (sessions.break_end - sessions.break_start)
+        years = (int(sessions.close[-1]) - int(sessions.open[0])) / (365.25 * DAY_NS)
+        # Shorter than a year of sessions says nothing about a year: take their mean day.
+        days = len(sessions.label) / years if years >= 1 else a_year
+        return float(np.mean(open_ns)) / frame.nanoseconds * days
+    is_stock = feed.instrument.kind in (InstrumentKind.STOCK, InstrumentKind.ETF)
+    return (390 if is_stock else 1440) * MINUTE_NS / frame.nanoseconds * a_year
 
 
 def _reaches_close(bars: BarSeries, sessions: SessionTable | None) -> bool:
@@ -309,6 +344,7 @@ def _effective(feed: Feed, starts: Times, labels: Times) -> dict[int, list[Actio
     """Actions by bar, without those that the bars' prices contain already."""
     found: dict[int, list[Action]] = {}
     adjustment = feed.bars.adjustment
+    anchor = int(labels[-1]) if feed.anchor_day is None else feed.anchor_day
     splits = [action for action in feed.actions if isinstance(action, Split)]
     for action in sorted(feed.actions, key=lambda a: (a.ex_day, not isinstance(a, Split))):
         if isinstance(action, Split) and adjustment is not Adjustment.RAW:
@@ -317,18 +353,32 @@ def _effective(feed: Feed, starts: Times, labels: Times) -> dict[int, list[Actio
             if adjustment is Adjustment.TOTAL:
                 continue
             if adjustment is Adjustment.SPLIT:
-                later = math.prod(split.new_per_old for split in splits if split.ex_day > action.ex_day)
+                later = math.prod(split.new_per_old for split in splits if action.ex_day < split.ex_day <= anchor)
                 action = Dividend(action.ex_day, action.amount / later)
         if isinstance(action, Delisting):
             at = _last_bar_before(feed, starts, labels, action.ex_day)
         else:
             session = int(np.searchsorted(labels, action.ex_day))
+            if feed.bars.timeframe is Timeframe.W1 and (session == len(labels) or labels[session] != action.ex_day):
+                session = _week_of(feed, starts, labels, action, session - 1)
             if session == len(labels) or (session == 0 and labels[0] > action.ex_day):
                 continue
             at = int(starts[session])
         if at >= 0:
             found.setdefault(at, []).append(action)
     return found
+
+
+def _week_of(feed: Feed, starts: Times, labels: Times, action: Action, session: int) -> int:
+    """The weekly bar in which an action falls after its first day; BadInput where that is a split of raw bars."""
+    if session < 0 or action.ex_day * DAY_NS > feed.bars.end[starts[session]]:
+        return session + 1
+    if isinstance(action, Split):
+        raise BadInput(
+            f"run: {feed.instrument.symbol} splits on {np.datetime64(action.ex_day, 'D')}, inside a weekly bar, whose "
+            "raw prices are in both units; take split-adjusted bars, or days"
+        )
+    return session
 
 
 def _last_bar_before(feed: Feed, starts: Times, labels: Times, ex_day: int) -> int:

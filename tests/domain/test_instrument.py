@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from domain.errors import BadInput
+from domain.errors import BadInput, UnknownName
 from domain.instrument import Instrument, InstrumentKind
 
 
@@ -34,3 +34,10 @@ def test_instruments_are_values():
     assert Instrument("A") == Instrument("A") and len({Instrument("A"), Instrument("A"), Instrument("B")}) == 2
     with pytest.raises(dataclasses.FrozenInstanceError):
         Instrument("A").symbol = "B"
+
+
+def test_a_plain_text_names_the_kind_and_a_wrong_one_is_refused():
+    assert Instrument("ES", "future").is_future
+    assert not Instrument("SPX", "index").is_tradable
+    with pytest.raises(UnknownName, match="did you mean 'future'"):
+        Instrument("ES", "futures")

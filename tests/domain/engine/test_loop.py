@@ -208,3 +208,42 @@ def test_plain_texts_name_order_types_and_wrong_ones_are_refused():
     assert statuses(result) == ["filled"]
     with pytest.raises(UnknownName, match="did you mean 'limit'"):
         play([100, 100], {0: OrderIntent(quantity=1, order_type="limt", limit_price=1)})
+
+
+def test_prices_say_the_order_type_and_contradictions_are_refused():
+    rows = [100, (100, 101, 89, 95)]
+    assert fills(play(rows, {0: OrderIntent(quantity=5, limit_price=90)})) == [(1, 5, 90)]
+    assert play(rows, {0: OrderIntent(quantity=5, stop_price=101)}).orders["type"].tolist() == ["stop"]
+    assert play(rows, {0: OrderIntent(quantity=5, trail_percent=0.1)}).orders["type"].tolist() == ["trailing_stop"]
+    with pytest.raises(BadInput, match="X: a market order takes no limit_price"):
+        play(rows, {0: OrderIntent(quantity=5, order_type="market", limit_price=90)})
+    with pytest.raises(BadInput, match="no quantity beside it"):
+        play(rows, {0: OrderIntent(quantity=5, target=1.0)})
+
+
+@pytest.mark.parametrize("exposure", [float("nan"), float("inf")])
+def test_a_target_that_is_no_number_is_refused_by_instrument(exposure):
+    with pytest.raises(BadInput, match="X: an intent needs a finite target"):
+        play([100, 100], {0: OrderIntent(target=exposure)})
+
+
+def test_an_infinite_statement_is_refused_by_instrument():
+    class Infinite(Strategy):
+        def signals(self, bars):
+            return SignalSeries(np.full(len(bars), np.inf))
+
+    with pytest.raises(BadInput, match="BARS: a target is infinite"):
+        backtest(table([100, 100]), Infinite)
+
+
+def test_a_strategy_cannot_write_into_the_bars():
+    class Vandal(Strategy):
+        def signals(self, bars):
+            bars.close[:] = 1.0
+            return SignalSeries(np.full(len(bars), np.nan))
+
+    bars = table([100, 100])
+    with pytest.raises(ValueError, match="read-only"):
+        backtest(bars, Vandal)
+    assert bars.close.tolist() == [100, 100]
+    bars.close[0] = 100  # and the caller's own array stays writeable

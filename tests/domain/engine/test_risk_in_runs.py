@@ -16,6 +16,7 @@ from tests.domain.engine.tables import (
 )
 
 GTC = TimeInForce.GTC
+SHORTS = RiskLimits(long_only=False)
 
 
 @pytest.mark.parametrize(
@@ -127,3 +128,51 @@ def test_a_loss_booked_at_the_close_that_leaves_the_account_flat_halts_too():
     result = play([100] * 5, {1: [buy(10), sell(10)]}, limits=limits, **settings)
     assert result.halted_at == result.setup.times[2]
     assert play([100] * 5, {1: buy(10)}, limits=limits, **settings).halted_at is None
+
+
+def test_a_short_by_accident_is_refused_by_its_own_rule():
+    lines = {0: buy(10, stop_loss=99), 2: sell(10)}
+    result = play([100, 100, 100, 98, 98], lines)
+    assert result.positions == {"X": 0}
+    assert denials(result) == [("long_only", -10, 0)]
+
+
+def test_a_size_that_is_not_known_is_denied_in_the_ledger():
+    flat = [(100, 100, 100, 100)] * 8
+    result = play(flat, {6: target(1.0)}, sizing=Sizing("atr", 0.01, window=3))
+    [(rule, *_)] = denials(result)
+    assert (rule, result.orders["side"].tolist()) == ("unknown_state", ["buy"])
+
+
+def test_nothing_is_decided_before_the_size_is_known():
+    rising = [(price, price + 1, price - 1, price) for price in range(100, 120)]
+    result = play(rising, {i: target(1.0) for i in range(20)}, sizing=Sizing("atr", 0.01, window=10))
+    assert statuses(result)[0] == "filled"
+    assert fills(result)[0][0] == 11
+
+
+@pytest.mark.parametrize("exposure", [0.0, 0.5])
+def test_a_target_that_does_not_fill_leaves_the_position_its_stop(exposure):
+    rows = [100, 100, 100, 99, (99, 99, 90, 90), 80]
+    lines = {0: target(1.0, stop_loss=95), 2: target(exposure, order_type="limit", limit_price=110)}
+    result = play(rows, lines, sizing=Sizing(value=10))
+    assert statuses(result) == ["filled", "filled", "expired"]
+    assert fills(result)[-1] == (4, -10, 95)
+
+
+def test_a_target_and_a_stop_on_one_bar_close_the_position_once():
+    rows = [100, 100, 100, (90, 90, 90, 90), 90]
+    result = play(rows, {0: target(1.0, stop_loss=95), 2: target(0.0)}, sizing=Sizing(value=10), limits=SHORTS)
+    assert result.positions == {"X": 0}
+    assert statuses(result) == ["filled", "filled", "cancelled"]
+
+
+def test_a_reversal_cancels_the_exits_of_the_position_it_ends():
+    lines = {0: target(1.0, stop_loss=90), 2: target(-1.0, stop_loss=110)}
+    result = play([100] * 5, lines, sizing=Sizing(value=10), limits=SHORTS)
+    assert statuses(result) == ["filled", "cancelled", "filled", "working"]
+
+
+def test_a_target_leaves_a_persons_own_orders_alone():
+    lines = {0: target(1.0), 1: sell(10, stop=50, time_in_force=GTC), 2: target(1.0)}
+    assert statuses(play([100] * 4, lines, sizing=Sizing(value=10))) == ["filled", "working"]

@@ -155,3 +155,52 @@ def test_plain_texts_name_choices_and_wrong_ones_are_refused_with_a_suggestion()
         RunSettings(market_at="clos")
     with pytest.raises(UnknownName, match="did you mean 'fraction'"):
         RunSettings(sizing=Sizing("fractions", 0.5))
+
+
+def test_a_split_inside_a_raw_weekly_bar_is_refused_and_a_dividend_is_paid_in_its_week():
+    prices = np.full(4, 10.0)
+    weeks = (18_267 + 7 * np.arange(4)) * DAY_NS  # Mondays from 2020-01-06
+    columns = {"open": prices, "high": prices, "low": prices, "close": prices}
+    bars = BarSeries.from_columns("1w", start=weeks, end=weeks + 5 * DAY_NS, **columns)
+    held = prepare([feed(bars=bars, actions=[Dividend(18_276, 1.0), Split(18_281, 2.0)])], RunSettings())
+    assert held.tracks[0].actions == {1: [Dividend(18_276, 1.0)], 2: [Split(18_281, 2.0)]}
+    with pytest.raises(BadInput, match="A splits on 2020-01-15, inside a weekly bar"):
+        prepare([feed(bars=bars, actions=[Split(18_276, 2.0)])], RunSettings())
+
+
+def test_dividends_on_split_adjusted_bars_count_only_the_splits_that_the_bars_contain():
+    bars = daily([1, 1, 1, 1, 1], adjustment=Adjustment.SPLIT)
+    actions = [Dividend(101, 1.0), Split(103, 2.0), Split(500, 2.0)]
+    for anchor, amount in ((None, 0.5), (102, 1.0), (600, 0.25)):
+        placed = prepare([Feed(Instrument("A"), bars, actions, anchor_day=anchor)], RunSettings())
+        assert placed.tracks[0].actions == {1: [Dividend(101, amount)]}
+
+
+def test_a_lunch_break_does_not_end_a_session():
+    hours = np.arange(7)
+    start = 100 * DAY_NS + hours * HOUR_NS
+    bars = BarSeries.from_columns("1h", start=start, open=[1] * 7, high=[1] * 7, low=[1] * 7, close=[1] * 7)
+    sessions = SessionTable(
+        "T", *(np.array([value]) for value in (100, start[0], start[0] + 7 * HOUR_NS, start[3], start[4]))
+    )
+    [track] = prepare([Feed(Instrument("A"), bars, sessions=sessions)], RunSettings()).tracks
+    assert track.in_session.tolist() == [True, True, True, False, True, True, True]
+    assert np.flatnonzero(track.last_of_session).tolist() == [6]
+
+
+@pytest.mark.parametrize(
+    ("kind", "timeframe", "expected"),
+    [("stock", "1m", 252 * 390), ("forex", "1m", 252 * 1440), ("stock", "1d", 252), ("stock", "1w", 52)],
+)
+def test_without_a_calendar_a_year_has_new_york_hours_for_stocks_and_24_for_the_rest(kind, timeframe, expected):
+    bars = daily([1, 1], timeframe=timeframe)
+    [track] = prepare([Feed(Instrument("A", kind), bars)], RunSettings()).tracks
+    assert track.bars_per_year == expected
+
+
+def test_a_calendar_says_how_many_bars_a_year_has():
+    days = np.arange(1000, 2461)  # four years of days, six hours each
+    sessions = SessionTable("T", days, days * DAY_NS, days * DAY_NS + 6 * HOUR_NS)
+    bars = daily([1, 1], first_day=1500, timeframe="1h")
+    [track] = prepare([Feed(Instrument("A"), bars, sessions=sessions)], RunSettings()).tracks
+    assert track.bars_per_year == pytest.approx(6 * 365.25, rel=1e-3)
