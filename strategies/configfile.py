@@ -49,7 +49,9 @@ def parse_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}: " if mark else ""
-        raise BadInput(f"{where}{error.problem or error.context}") from error
+        line = text.splitlines()[mark.line : mark.line + 1] if mark else []
+        hint = "; put the ${…} in quotes, since {, } and , have a meaning in a list" if "${" in "".join(line) else ""
+        raise BadInput(f"{where}{error.problem or error.context}{hint}") from error
     except yaml.YAMLError as error:
         raise BadInput(f"is not YAML ({error})") from error
 

@@ -38,6 +38,7 @@ def test_only_true_and_false_are_truth_values_and_dates_stay_text(read):
         ("a: 1\n---\nb: 2", "another document"),
         ("- a\n- b", "holds no settings"),
         ("", "holds no settings"),
+        ("a: 1\nsymbols: [${SYM}]\n", "line 2: expected ',' or ']', but got '{'; put the ${…} in quotes"),
         ("a: " + "[" * 40 + "]" * 40, "nested deeper than 16"),
         ("a: \x01", "is not YAML"),
         ("#" * (MAX_BYTES + 1), "larger than 64 KiB"),
