@@ -1,5 +1,15 @@
 """Errors of the bar store, in families by what the caller must do. Bad input is `domain.errors.BadInput`."""
 
+from domain.errors import BadInput
+
+
+class NoBarsInRange(BadInput):
+    """Nothing is held between two times; `held` says what is, as text."""
+
+    def __init__(self, message: str, held: str) -> None:
+        super().__init__(f"{message}; held: {held}")
+        self.held = held
+
 
 class StoreError(Exception):
     """Root of the store's own errors; the message says what to do."""

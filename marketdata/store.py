@@ -28,7 +28,7 @@ from domain.bars import COLUMNS, Adjustment, BarSeries, merge
 from domain.errors import BadInput
 from domain.timeframe import Timeframe
 from marketdata.barfile import encode_bars
-from marketdata.errors import CorruptBarFile, StoreUnavailable
+from marketdata.errors import CorruptBarFile, NoBarsInRange, StoreUnavailable
 from marketdata.folders import Folder, open_folder
 from marketdata.models import BarFile, Instrument, What
 from marketdata.verification import QUARANTINE, load_file
@@ -147,9 +147,9 @@ def read_bars(
                 pieces.append(piece)
     if not pieces:
         same = [row for row in held if row.adjustment == basis]
-        raise BadInput(
-            f"{instrument.symbol} {frame}: no bars from {_text(start_ns, 'the beginning')} to {_text(end_ns, 'now')}; "
-            f"held: {min(row.start for row in same):%Y-%m-%d} to {max(row.end for row in same):%Y-%m-%d}"
+        raise NoBarsInRange(
+            f"{instrument.symbol} {frame}: no bars from {_text(start_ns, 'the beginning')} to {_text(end_ns, 'now')}",
+            held=f"{min(row.start for row in same):%Y-%m-%d} to {max(row.end for row in same):%Y-%m-%d}",
         )
     if len(pieces) == 1:
         return pieces[0]

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.management.base import CommandError, OutputWrapper
 
 from domain.errors import BadInput
+from marketdata.errors import StoreError
 from strategies import registry
+from strategies.backtests import Plan, plan_backtest
 from strategies.config import BacktestConfig, override, parse_config
 from strategies.configfile import read_config
 
@@ -57,6 +60,19 @@ def read_arguments(options: Mapping[str, Any]) -> BacktestConfig:
     if not values.get("strategy"):
         raise BadInput("say which strategy: --strategy NAME or --config FILE; `manage.py strategies` lists them")
     return parse_config(override(values, options["assignments"]))
+
+
+def plan_arguments(options: Mapping[str, Any], stderr: OutputWrapper) -> Plan:
+    """The plan of what the arguments mean. CommandError ends the command: with 2 where what is asked cannot be, with 1
+    where held bars cannot be read."""
+    try:
+        for fault in load_strategies():
+            stderr.write(fault)
+        return plan_backtest(read_arguments(options))
+    except BadInput as error:
+        raise CommandError(str(error), returncode=2) from error
+    except StoreError as error:
+        raise CommandError(str(error)) from error
 
 
 def load_strategies() -> list[str]:

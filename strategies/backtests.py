@@ -9,6 +9,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
@@ -30,11 +31,13 @@ from domain.sizing import SizingKind
 from domain.strategy import Strategy
 from domain.timeframe import DAY_NS, Timeframe
 from marketdata import calendars, services, store
+from marketdata.errors import NoBarsInRange
 from marketdata.models import Instrument, Watchlist
 from strategies import registry
+from strategies.claims import claim
 from strategies.config import BacktestConfig, config_hash
-from strategies.evidence import RunLog, git_sha, host_name, now_text, source_hash, versions
-from strategies.ledgers import encode_json, encode_ledgers, publish, summarise
+from strategies.evidence import RunLog, describe_run
+from strategies.ledgers import encode_json, encode_ledgers, first_denials, publish, summarise
 from strategies.models import Backtest
 
 PROGRESS_SECONDS = 1.0
@@ -96,6 +99,8 @@ def plan_backtest(config: BacktestConfig) -> Plan:
 
     Raises BadInput (UnknownName with a suggestion) for what cannot be, and the store's errors for damaged files.
     """
+    if config.run_id is not None:
+        _refuse_used(config.run_id)
     strategy = registry.get(config.strategy.name)(config.strategy.params)
     instruments = _instruments(config)
     run_settings = config.settings(len(instruments))
@@ -122,34 +127,33 @@ def run_backtest(plan: Plan, *, command: str = "", progress: Progress | None = N
     """Run a plan; returns its row, succeeded, with the ledgers in its directory.
 
     An exception (the engine's BadInput, whatever a strategy raises, KeyboardInterrupt) leaves the row failed or
-    cancelled and no directory, and goes on to the caller.
+    cancelled, a directory of run.json and log.jsonl alone, and goes on to the caller.
     """
     row = _open(plan)
     folder = run_directory(row)
     log = RunLog(run_id=row.directory, symbols=plan.symbols, timeframe=str(plan.config.timeframe))
     log.write("started", strategy=plan.strategy.label(), config_hash=plan.config_hash, data_hash=plan.data_hash)
-    try:
-        result = backtest(plan.feeds, plan.strategy, plan.settings, progress=_reporter(row, progress))
-        notes = [*plan.notes, *_result_notes(result)]
-        summary = summarise(
-            result, config=plan.resolved, config_hash=plan.config_hash, data_hash=plan.data_hash, notes=notes
-        )
-        for note in notes:
-            log.write("note", text=note)
-        log.write(summary["status"], path=result.path, result_hash=summary["result_hash"], **summary["orders"])
-        files = encode_ledgers(result)
-        files["summary.json"] = encode_json(summary)
-        files["run.json"] = encode_json(_evidence(plan, row, command))
-        files["log.jsonl"] = log.encode()
-        publish(folder, files)
-        _close(row, Backtest.State.SUCCEEDED, **_figures(summary))
-    except KeyboardInterrupt:
-        shutil.rmtree(folder, ignore_errors=True)
-        _close(row, Backtest.State.CANCELLED, error="cancelled by the user")
-        raise
-    except Exception as error:
-        _close(row, Backtest.State.FAILED, error=f"{type(error).__name__}: {error}")
-        raise
+    with ExitStack() as held:
+        try:
+            held.enter_context(claim(row.directory))
+            result = backtest(plan.feeds, plan.strategy, plan.settings, progress=_reporter(row, progress))
+            notes = [*plan.notes, *_result_notes(result)]
+            summary = summarise(
+                result, config=plan.resolved, config_hash=plan.config_hash, data_hash=plan.data_hash, notes=notes
+            )
+            _log_result(log, result, summary)
+            files = encode_ledgers(result)
+            files["summary.json"] = encode_json(summary)
+            files["run.json"] = _evidence(plan, row, command, Backtest.State.SUCCEEDED)
+            files["log.jsonl"] = log.encode()
+            publish(folder, files)
+            _close(row, Backtest.State.SUCCEEDED, **_figures(summary))
+        except KeyboardInterrupt:
+            _stop(plan, row, command, log, Backtest.State.CANCELLED, "cancelled by the user")
+            raise
+        except Exception as error:
+            _stop(plan, row, command, log, Backtest.State.FAILED, f"{type(error).__name__}: {error}")
+            raise
     return row
 
 
@@ -210,14 +214,18 @@ def _read(
     """The period's bars with at most `warmup` before them."""
 
     def bars_from(from_ns: int | None) -> BarSeries:
-        return store.read_bars(
-            instrument,
-            config.timeframe,
-            start_ns=from_ns,
-            end_ns=end_ns,
-            what=config.data.what,
-            adjustment=config.data.adjustment,
-        )
+        try:
+            return store.read_bars(
+                instrument,
+                config.timeframe,
+                start_ns=from_ns,
+                end_ns=end_ns,
+                what=config.data.what,
+                adjustment=config.data.adjustment,
+            )
+        except NoBarsInRange as error:  # in the words of the config, not of the warm-up or the calendar's end
+            asked = f"from {config.start or 'the beginning'} to {config.end or 'now'}"
+            raise BadInput(f"{instrument.symbol} {config.timeframe}: no bars {asked}; held: {error.held}") from error
 
     if start_ns is None or warmup == 0:
         return bars_from(start_ns)
@@ -290,17 +298,22 @@ def _open(plan: Plan) -> Backtest:
         data_hash=plan.data_hash,
     )
     row.directory = plan.config.run_id or str(row.pk)
-    taken = BadInput(
-        f"run_id {row.directory!r} has been used; runs are never overwritten, choose another or leave it out"
-    )
-    if run_directory(row).exists():
-        raise taken
+    _refuse_used(row.directory)
     try:
         with transaction.atomic():
             row.save(force_insert=True)
-    except IntegrityError:
-        raise taken from None
+    except IntegrityError:  # another process was faster
+        raise _used(row.directory) from None
     return row
+
+
+def _refuse_used(run_id: str) -> None:
+    if Backtest.objects.filter(directory=run_id).exists() or (Path(settings.RUNS_DIR) / run_id).exists():
+        raise _used(run_id)
+
+
+def _used(run_id: str) -> BadInput:
+    return BadInput(f"run_id {run_id!r} has been used; runs are never overwritten, choose another or leave it out")
 
 
 def _close(row: Backtest, state: Backtest.State, **fields: Any) -> None:
@@ -311,6 +324,31 @@ def _close(row: Backtest, state: Backtest.State, **fields: Any) -> None:
     if Backtest.objects.filter(pk=row.pk, state=Backtest.State.RUNNING).update(**fields):
         for name, value in fields.items():
             setattr(row, name, value)
+
+
+def _stop(plan: Plan, row: Backtest, command: str, log: RunLog, state: Backtest.State, error: str) -> None:
+    """End a run without a result: its row, then a directory of its evidence and log alone."""
+    _close(row, state, error=error)
+    log.write(state.value, level="error" if state == Backtest.State.FAILED else "warning", error=error)
+    evidence = _evidence(plan, row, command, state, error)
+    folder = run_directory(row)
+    try:
+        shutil.rmtree(folder, ignore_errors=True)  # ledgers, where the end came just after them
+        publish(folder, {"run.json": evidence, "log.jsonl": log.encode()})
+    except OSError as fault:
+        log.write("unpublished", level="error", error=str(fault))
+
+
+def _log_result(log: RunLog, result: Result, summary: dict[str, Any]) -> None:
+    for note in summary["notes"]:
+        log.write("note", text=note)
+    for denial in first_denials(result):
+        log.write("denied", level="warning", **denial)
+    details = {"path": result.path, "result_hash": summary["result_hash"], **summary["orders"]}
+    if result.halted_at is None:
+        log.write("finished", **details)
+    else:
+        log.write("halted", level="warning", halted_at=summary["halted_at"], **details)
 
 
 def _reporter(row: Backtest, progress: Progress | None) -> Progress:
@@ -355,15 +393,6 @@ def _figures(summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _evidence(plan: Plan, row: Backtest, command: str) -> dict[str, Any]:
-    started = row.started or timezone.now()
-    return {
-        "run_id": row.directory,
-        "git_sha": git_sha(Path(settings.BASE_DIR)),
-        "versions": versions(),
-        "host": host_name(),
-        "started": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "finished": now_text(),
-        "command": command,
-        "strategy_source_sha256": source_hash(type(plan.strategy)),
-    }
+def _evidence(plan: Plan, row: Backtest, command: str, state: Backtest.State, error: str = "") -> bytes:
+    facts = {"run_id": row.directory, "state": state.value, "error": error, "command": command}
+    return encode_json(facts | describe_run(Path(settings.BASE_DIR), type(plan.strategy), row.started))

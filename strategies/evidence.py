@@ -7,13 +7,21 @@ import json
 import logging
 import platform
 import re
+import shutil
+import subprocess  # nosec B404
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 log = logging.getLogger("strategies.backtests")
+# Where logging is not set up, warnings stay out of standard error: commands say there themselves what matters.
+log.addHandler(logging.NullHandler())
+
+Level = Literal["info", "warning", "error"]
+LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+GIT_SECONDS = 1.0
 
 PACKAGES = ("django", "numpy", "pyarrow", "pydantic", "exchange-calendars", "pandas-market-calendars", "tzdata")
 
@@ -25,22 +33,35 @@ class RunLog:
         self._tags = tags
         self._lines: list[str] = []
 
-    def write(self, event: str, **details: Any) -> None:
-        line = {"time": now_text(), "level": "info", "event": event, **self._tags, **details}
+    def write(self, event: str, level: Level = "info", **details: Any) -> None:
+        line = {"time": now_text(), "level": level, "event": event, **self._tags, **details}
         self._lines.append(json.dumps(line, ensure_ascii=False, default=str))
         texts = " ".join(f"{name}={value}" for name, value in details.items())
-        log.info("run %s: %s %s", self._tags.get("run_id"), event, texts)
+        log.log(LEVELS[level], "run %s: %s %s", self._tags.get("run_id"), event, texts)
 
     def encode(self) -> bytes:
         return "".join(f"{line}\n" for line in self._lines).encode()
 
 
+def describe_run(checkout: Path, strategy: type, started: datetime | None) -> dict[str, Any]:
+    """What run.json says of code, machine and clock; the run ends now."""
+    return {
+        "git_sha": git_sha(checkout),
+        "git_dirty": has_uncommitted_changes(checkout),
+        "versions": versions(),
+        "host": platform.node(),
+        "started": _text(started or datetime.now(UTC)),
+        "finished": now_text(),
+        "strategy_source_sha256": source_hash(strategy),
+    }
+
+
 def now_text() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _text(datetime.now(UTC))
 
 
-def host_name() -> str:
-    return platform.node()
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def versions() -> dict[str, str]:
@@ -73,6 +94,19 @@ def git_sha(checkout: Path) -> str | None:
     except OSError:
         return None
     return packed[1] if packed else None
+
+
+def has_uncommitted_changes(checkout: Path) -> bool | None:
+    """Whether tracked files differ from the commit; None outside a checkout and where git cannot say in a second."""
+    git = shutil.which("git")
+    if git is None or not (checkout / ".git").exists():
+        return None
+    command = [git, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]
+    try:
+        done = subprocess.run(command, cwd=checkout, capture_output=True, timeout=GIT_SECONDS, check=False)  # nosec B603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return bool(done.stdout) if done.returncode == 0 else None
 
 
 def source_hash(strategy: type) -> str | None:

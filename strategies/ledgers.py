@@ -30,7 +30,7 @@ TIMES = frozenset({"time", "start", "end", "ended", "entry_time", "exit_time"})
 
 def publish(folder: Path, files: Mapping[str, Any]) -> None:
     """Make a run's directory with these files (bytes-like), all of it or nothing: written beside and renamed."""
-    partial = folder.with_name(f".{folder.name}.partial")
+    partial = partial_folder(folder)
     partial.mkdir(parents=True)
     try:
         for name, data in files.items():
@@ -42,6 +42,11 @@ def publish(folder: Path, files: Mapping[str, Any]) -> None:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a run's directory is written before it gets its name."""
+    return folder.with_name(f".{folder.name}.partial")
 
 
 def encode_ledgers(result: Result) -> dict[str, Any]:
@@ -93,6 +98,28 @@ def summarise(
         "result_hash": result.result_hash,
         "notes": list(notes),
     }
+
+
+def first_denials(result: Result) -> list[dict[str, Any]]:
+    """For each rule that denied orders how many, and the first with the rule's numbers."""
+    orders = result.orders
+    denied = np.flatnonzero(orders["status"] == OrderStatus.DENIED.value)
+    rules, first, counts = np.unique(orders["denied_by"][denied], return_index=True, return_counts=True)
+    return [
+        {
+            "rule": str(rule),
+            "count": int(count),
+            "first": iso_time(int(orders["time"][row])),
+            "instrument": str(orders["instrument"][row]),
+            "value": _number(orders["rule_value"][row]),
+            "limit": _number(orders["rule_limit"][row]),
+        }
+        for rule, row, count in zip(rules, denied[first], counts, strict=True)
+    ]
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def iso_time(ns: int) -> str:

@@ -148,6 +148,16 @@ def test_wrong_use_ends_with_2_without_a_traceback(site):
         assert done.stderr.strip()
 
 
+def test_a_used_run_id_ends_with_2_and_touches_nothing(market, tmp_path):  # noqa: F811
+    file = tmp_path / "config.yaml"
+    file.write_text("run_id: mine\nstrategy: momentum\nsymbols: [ABC]\n")
+    call("backtest", "--config", str(file), "--no-report")
+    with pytest.raises(CommandError, match="run_id 'mine' has been used") as error:
+        call("backtest", "--config", str(file), "--no-report")
+    assert error.value.returncode == 2
+    assert Backtest.objects.get().state == "succeeded"
+
+
 @pytest.fixture
 def interruptible():
     """Ctrl-C reaches processes that are started now, though a shell in the background made us ignore it.
@@ -161,7 +171,7 @@ def interruptible():
 
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_is_marked_cancelled_and_leaves_no_half_directory(site, number):
+def test_an_interrupted_run_is_marked_cancelled_and_leaves_its_evidence(site, number):
     runs = Path(site["VAR_DIR"]) / "runs"
     before = set(runs.iterdir()) if runs.exists() else set()
     command = [sys.executable, str(ROOT / "manage.py"), "backtest", "--strategy", "slow", "--symbols", "ABC"]
@@ -172,5 +182,27 @@ def test_an_interrupted_run_is_marked_cancelled_and_leaves_no_half_directory(sit
     assert process.returncode == 1, errors
     assert "cancelled" in errors
     assert "Traceback" not in errors
-    assert (set(runs.iterdir()) if runs.exists() else set()) == before
+    (left,) = set(runs.iterdir()) - before
+    assert {path.name for path in left.iterdir()} == {"run.json", "log.jsonl"}
+    assert json.loads((left / "run.json").read_bytes())["error"] == "cancelled by the user"
     assert processes.run(COUNT, site).splitlines()[0] == "cancelled cancelled by the user"
+
+
+def test_a_killed_run_is_closed_by_the_next_backtest_and_a_living_one_is_not(site):
+    command = [sys.executable, str(ROOT / "manage.py"), "backtest", "--strategy", "slow", "--symbols", "ABC"]
+    both = [subprocess.Popen(command, env=site, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        for process in both:
+            assert process.stdout.readline().startswith("bar")
+        both[0].kill()
+        both[0].communicate(timeout=60)
+        assert processes.run(COUNT, site).splitlines()[:2] == ["running ", "running "]
+        done = manage(site, *ASKED, "--no-report")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("the process died; the run is marked as failed") == 1
+        found = processes.run(COUNT, site).splitlines()[:3]
+        assert sorted(found) == ["failed the process died", "running ", "succeeded "]
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate(timeout=60)

@@ -30,6 +30,10 @@ def parquet(row, name):
     return pq.read_table(run_directory(row) / f"{name}.parquet").to_pydict()
 
 
+def log_of(row):
+    return [json.loads(line) for line in (run_directory(row) / "log.jsonl").read_text().splitlines()]
+
+
 def summary_of(row):
     return json.loads((run_directory(row) / "summary.json").read_bytes())
 
@@ -89,9 +93,10 @@ def test_the_row_tells_how_it_ended_and_the_directory_why(market):
     run = json.loads((run_directory(row) / "run.json").read_bytes())
     assert (run["run_id"], run["command"]) == (str(row.pk), "a command")
     assert run["versions"]["numpy"] == np.__version__
-    lines = [json.loads(line) for line in (run_directory(row) / "log.jsonl").read_text().splitlines()]
+    assert (run["state"], run["error"]) == ("succeeded", "")
+    lines = log_of(row)
     assert lines[0]["event"] == "started"
-    assert lines[-1]["event"] == "finished"
+    assert (lines[-1]["event"], lines[-1]["level"]) == ("finished", "info")
     assert all(
         (each["run_id"], each["symbols"], each["timeframe"]) == (str(row.pk), ["ABC", "XYZ"], "1d") for each in lines
     )
@@ -215,9 +220,11 @@ def test_an_exchange_behind_the_symbol_chooses_among_several(market):
         ({"symbols": ["../../x"]}, BadInput, "unknown instrument '../../x'"),
         ({"symbols": [], "watchlist": "none"}, UnknownName, "unknown watchlist 'none'"),
         ({"timeframe": "1m"}, BadInput, "ABC: no 1m bars of TRADES are held (held: 1d)"),
-        ({"start": "2030-01-02"}, BadInput, "held: 2019-01-02 to 2020-12-31"),
-        ({"start": "2021-01-04"}, BadInput, "held: 2019-01-02 to 2020-12-31"),
-        ({"end": "2018-01-02"}, BadInput, "held: 2019-01-02 to 2020-12-31"),
+        ({"start": "2030-01-02"}, BadInput, "ABC 1d: no bars from 2030-01-02 to now; held: 2019-01-02 to 2020-12-31"),
+        ({"start": "2021-01-04", "end": "2021-02-01"}, BadInput,
+         "ABC 1d: no bars from 2021-01-04 to 2021-02-01; held: 2019-01-02 to 2020-12-31"),
+        ({"end": "2018-01-02"}, BadInput,
+         "ABC 1d: no bars from the beginning to 2018-01-02; held: 2019-01-02 to 2020-12-31"),
         ({"start": "2020-01-02", "end": "2019-01-02"}, BadInput, "the period is empty"),
         ({"data": {"adjustment": "total"}}, BadInput, "no total prices are held (held: raw)"),
         ({"risk": {"flat_at_close": True}}, BadInput, "flat_at_close needs intraday bars"),
@@ -236,14 +243,32 @@ def test_an_empty_watchlist_is_refused(market):
 
 
 @pytest.mark.parametrize(("error", "state"), [(RuntimeError("no more"), "failed"), (KeyboardInterrupt(), "cancelled")])
-def test_a_run_that_stops_leaves_its_row_and_no_directory(market, known, error, state):
+def test_a_run_that_stops_leaves_its_row_its_evidence_and_its_log(market, known, error, state):
     with pytest.raises(type(error)):
-        run_backtest(breaking(known, error))
+        run_backtest(breaking(known, error), command="a command")
     row = Backtest.objects.get()
     assert row.state == state
     assert row.finished is not None
     assert row.error == ("RuntimeError: no more" if state == "failed" else "cancelled by the user")
-    assert not (market / "runs").exists() or not list((market / "runs").iterdir())
+    assert [path.name for path in (market / "runs").iterdir()] == [row.directory]
+    assert {path.name for path in run_directory(row).iterdir()} == {"run.json", "log.jsonl"}
+    run = json.loads((run_directory(row) / "run.json").read_bytes())
+    assert (run["state"], run["error"], run["command"]) == (state, row.error, "a command")
+    lines = log_of(row)
+    assert [each["event"] for each in lines] == ["started", state]
+    assert (lines[-1]["level"], lines[-1]["error"]) == ("error" if state == "failed" else "warning", row.error)
+
+
+def test_an_end_just_after_the_ledgers_leaves_none_of_them(market, monkeypatch):
+    def interrupt(summary):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("strategies.backtests._figures", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_backtest(plan())
+    row = Backtest.objects.get()
+    assert row.state == "cancelled"
+    assert {path.name for path in run_directory(row).iterdir()} == {"run.json", "log.jsonl"}
 
 
 def test_a_directory_that_cannot_be_written_fails_the_run(market):
@@ -258,10 +283,13 @@ def test_a_run_id_is_used_once(market):
     assert run_directory(first).name == "mine-1"
     before = (run_directory(first) / "run.json").read_bytes()
     with pytest.raises(BadInput, match="run_id 'mine-1' has been used"):
-        run_backtest(plan(run_id="mine-1"))
+        plan(run_id="mine-1")
+    made = plan(run_id="left-over")
     (market / "runs" / "left-over").mkdir()
-    with pytest.raises(BadInput, match="has been used"):
-        run_backtest(plan(run_id="left-over"))
+    for attempt in (lambda: plan(run_id="left-over"), lambda: run_backtest(made)):
+        with pytest.raises(BadInput, match="has been used"):
+            attempt()
+    assert list((market / "runs" / "left-over").iterdir()) == []
     assert Backtest.objects.count() == 1
     assert (run_directory(first) / "run.json").read_bytes() == before
 
@@ -290,7 +318,16 @@ def test_progress_goes_to_the_caller(market):
 
 def test_denied_orders_are_counted_by_rule_with_a_hint(market):
     shorting = {"strategy": {"name": "ma_crossover", "params": {"fast": 5, "slow": 12, "allow_short": True}}}
-    summary = summary_of(run_backtest(plan(**shorting)))
+    row = run_backtest(plan(**shorting))
+    summary, orders = summary_of(row), parquet(row, "orders")
+    first = orders["status"].index("denied")
+    (line,) = [each for each in log_of(row) if each["event"] == "denied"]
+    assert (line["level"], line["rule"], line["count"]) == ("warning", "long_only", summary["denied"]["long_only"])
+    assert line["first"] == f"{orders['time'][first]:%Y-%m-%dT%H:%M:%SZ}"
+    assert (line["instrument"], line["value"], line["limit"]) == (
+        orders["instrument"][first], orders["rule_value"][first], orders["rule_limit"][first],
+    )  # fmt: skip
+    assert line["value"] is not None
     assert summary["denied"]["long_only"] == summary["orders"]["denied"] > 5
     assert any("risk.long_only" in note for note in summary["notes"])
     summary = summary_of(run_backtest(plan(**shorting, risk={"long_only": False})))
@@ -303,6 +340,8 @@ def test_the_kill_switch_is_told_in_the_summary(market):
     assert (row.state, summary["status"]) == ("succeeded", "halted")
     last = pq.read_table(run_directory(row) / "equity.parquet")["time"][-1].as_py()
     assert summary["halted_at"] == f"{last:%Y-%m-%dT%H:%M:%SZ}"
+    line = log_of(row)[-1]
+    assert (line["event"], line["level"], line["halted_at"]) == ("halted", "warning", summary["halted_at"])
 
 
 def test_adjusted_prices_are_not_adjusted_again(db, places):

@@ -1,8 +1,9 @@
 import json
+import subprocess
 
 import pytest
 
-from strategies.evidence import RunLog, git_sha, source_hash, versions
+from strategies.evidence import RunLog, git_sha, has_uncommitted_changes, source_hash, versions
 from strategies.library.momentum import Momentum
 
 SHA = "c5e0a7d97a2182f757f36a950ad3121ceab7c277"
@@ -38,6 +39,29 @@ def test_outside_a_checkout_there_is_no_commit(tmp_path):
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git/HEAD").write_text("ref: refs/heads/main")
     assert git_sha(tmp_path) is None
+
+
+def test_uncommitted_changes_of_tracked_files_are_seen(tmp_path):
+    def git(*arguments):
+        identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "code.py").write_text("a = 1\n")
+    git("add", "code.py")
+    git("commit", "-m", "first")
+    (tmp_path / "untracked").touch()
+    assert has_uncommitted_changes(tmp_path) is False
+    (tmp_path / "code.py").write_text("a = 2\n")
+    assert has_uncommitted_changes(tmp_path) is True
+
+
+def test_whether_there_are_changes_is_unknown_outside_a_checkout_and_without_git(tmp_path, monkeypatch):
+    assert has_uncommitted_changes(tmp_path) is None
+    (tmp_path / ".git").mkdir()
+    assert has_uncommitted_changes(tmp_path) is None
+    monkeypatch.setenv("PATH", "")
+    assert has_uncommitted_changes(tmp_path) is None
 
 
 def test_every_line_of_the_log_carries_its_run(caplog):

@@ -11,11 +11,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from domain.errors import BadInput
-from marketdata.errors import StoreError
 from reports.labels import count, label, metric, moment, money, signed
 from reports.management.commands.report import write_files
-from strategies.arguments import add_arguments, load_strategies, read_arguments
-from strategies.backtests import Plan, Progress, plan_backtest, run_backtest, run_directory
+from strategies.arguments import add_arguments, plan_arguments
+from strategies.backtests import Plan, Progress, run_backtest, run_directory
+from strategies.claims import close_dead_runs
 
 FIGURES = (
     "total_return",
@@ -48,17 +48,12 @@ class Command(BaseCommand):
             with _interruptible():
                 self._work(options)
         except KeyboardInterrupt:
-            raise CommandError("cancelled; of a run that had not ended only its row is kept") from None
+            raise CommandError("cancelled; a run that had not ended keeps its row, run.json and log.jsonl") from None
 
     def _work(self, options: dict[str, Any]) -> None:
-        try:
-            for fault in load_strategies():
-                self.stderr.write(self.style.WARNING(fault))
-            plan = plan_backtest(read_arguments(options))
-        except BadInput as error:
-            raise CommandError(str(error), returncode=2) from error
-        except StoreError as error:
-            raise CommandError(str(error)) from error
+        for run_id in close_dead_runs():
+            self.stderr.write(f"run {run_id}: the process died; the run is marked as failed")
+        plan = plan_arguments(options, self.stderr)
         folder = _run(plan, quiet=options["json"])
         summary = json.loads((folder / "summary.json").read_bytes())
         report = None if options["no_report"] else _write_report(folder)
@@ -126,7 +121,6 @@ def _print_summary(summary: dict[str, Any], folder: Path, report: Path | None, o
     period, metrics = summary["period"], summary["metrics"]
     strategy = summary["strategy"]
     params = ", ".join(f"{name}={value}" for name, value in strategy["params"].items())
-    held = f"{count(period['bars'])} bars of {summary['timeframe']}"
     held = f"{count(period['bars'])} bars of {summary['timeframe']}"
     figures = Table(
         title=f"{strategy['name']} ({params})",
