@@ -165,9 +165,11 @@ def order_ref(number: int) -> str:
 
 def order_refs(count: int) -> NDArray[np.str_]:
     """`order_ref` of 0 … count - 1, as one array: digits by arithmetic, since 22,000 formatted texts take 12 ms."""
-    numbers = np.arange(1, min(count, 999_999) + 1)
+    numbers = np.arange(1, min(count, 999_999) + 1, dtype=np.uint32)
     letters = np.full((len(numbers), 7), ord("o"), np.uint32)
-    letters[:, 1:] = numbers[:, None] // 10 ** np.arange(5, -1, -1) % 10 + ord("0")
+    for place in range(6, 0, -1):
+        letters[:, place] = numbers % 10 + ord("0")
+        numbers //= 10
     short = letters.view("U7").ravel()
     return np.concatenate([short, [order_ref(n) for n in range(999_999, count)]]) if count > 999_999 else short
 

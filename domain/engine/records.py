@@ -113,8 +113,10 @@ def records_of_outcome(setup: Setup, outcome: Outcome) -> Records:
     """The vector driver's facts in the same columns."""
     orders = _OutcomeOrders(setup, outcome)
     group = outcome.events.fill_group[orders.row[orders.is_filled]]
-    in_time = np.lexsort((orders.track[orders.is_filled], group))
-    at = np.flatnonzero(orders.is_filled)[in_time]
+    at = np.flatnonzero(orders.is_filled)
+    if len(setup.tracks) > 1:
+        in_time = np.lexsort((orders.track[at], group))
+        at, group = at[in_time], group[in_time]
     track, signed, price = orders.track[at], orders.signed[at], orders.price[at]
     ledger: Ledger = {
         "time": orders.fill_time[at],
@@ -126,7 +128,7 @@ def records_of_outcome(setup: Setup, outcome: Outcome) -> Records:
         "order_ref": order_refs(len(orders.row))[at],
     }
     slippage = np.abs(price - orders.base[at]) * np.abs(signed) * multipliers(setup)[track]
-    return Records(orders.ledger, ledger, track, group[in_time], signed, slippage)
+    return Records(orders.ledger, ledger, track, group, signed, slippage)
 
 
 class _OutcomeOrders:
@@ -136,14 +138,19 @@ class _OutcomeOrders:
         self.setup, self.outcome = setup, outcome
         events = outcome.events
         denied = np.array([row for row, *_ in outcome.denied], np.int64)
-        row = np.concatenate([np.array(outcome.order_row, np.int64), denied])
-        order = np.argsort(row, kind="stable")
+        row, signed = np.asarray(outcome.order_row, np.int64), np.asarray(outcome.order_quantity, np.float64)
+        fee = np.asarray(outcome.order_fee, np.float64)
+        order = np.arange(len(row))
+        if len(denied):
+            row = np.concatenate([row, denied])
+            signed = np.concatenate([signed, [denial[1] for denial in outcome.denied]])
+            fee = np.concatenate([fee, np.full(len(denied), np.nan)])
+            order = np.argsort(row, kind="stable")
+            row, signed, fee = row[order], signed[order], fee[order]
         self.place = np.empty(len(order), np.int64)
         """Where each accepted order, then each denied one, stands."""
         self.place[order] = np.arange(len(order))
-        self.row = row[order]
-        self.signed = np.concatenate([outcome.order_quantity, [denial[1] for denial in outcome.denied]])[order]
-        self.fee = np.concatenate([outcome.order_fee, np.full(len(denied), np.nan)])[order]
+        self.row, self.signed, self.fee = row, signed, fee
         self.is_filled = self.fee == self.fee
         self.track = events.track[self.row]
         self.base = events.fill_price[self.row]

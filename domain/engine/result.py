@@ -66,7 +66,7 @@ class Result:
         total = self._cash
         for track, units in zip(self.setup.tracks, self._quantity, strict=True):
             if units:
-                last = int(np.searchsorted(track.group, self._last_group, side="right")) - 1
+                last = track.last_bar(self._last_group)
                 total += units * float(track.bars.close[last]) * track.instrument.multiplier
         return total
 

@@ -143,6 +143,12 @@ class Track:
     def group(self) -> Times:
         return np.arange(len(self.bars)) if self.placed is None else self.placed
 
+    def last_bar(self, group: int) -> int:
+        """The last bar that ended by a moment of the timeline; -1 where there is none."""
+        if self.placed is None:
+            return min(group, len(self.bars) - 1)
+        return int(np.searchsorted(self.placed, group, side="right")) - 1
+
     @cached_property
     def day(self) -> Times:
         """Session label of each bar."""

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from domain.bars import Floats
 from domain.errors import BadInput
-from domain.indicators.windows import GRID, check_windows, fold, read_columns, tiles, to_grid
+from domain.indicators.windows import GRID, check_windows, fold_all, read_columns, tiles, to_grid
 
 Crosses = NDArray[np.int8]
 
@@ -50,9 +50,8 @@ def sma_cross(values: ArrayLike, fast: int, slow: int) -> Crosses:
     sides = np.full(len(column), _UNKNOWN, np.int8)
     for low, high in tiles(len(column), slow):
         scaled = to_grid(column[low - slow + 1 : high])
-        over = fold(np.add, scaled[slow - fast :], fast) / (fast * GRID)
-        under = fold(np.add, scaled, slow) / (slow * GRID)
-        _compare(over, under, sides[low:high])
+        over, under = fold_all(np.add, scaled, fast, slow)
+        _compare(over[slow - fast :] / (fast * GRID), under / (slow * GRID), sides[low:high])
     return _turns(sides)
 
 

@@ -79,18 +79,25 @@ def fold(operation: np.ufunc, values: Floats, window: int) -> Floats:
 
     The order of evaluation depends on `window` alone (`streaming.StreamingSma` repeats it).
     """
+    return fold_all(operation, values, window)[0]
+
+
+def fold_all(operation: np.ufunc, values: Floats, *windows: int) -> list[Floats]:
+    """`fold` for several windows, which share their levels; each result is the same to the bit."""
+    results, covered = [values] * len(windows), [0] * len(windows)  # results[w][i] folds values[i : i + covered[w]]
     level, size = values, 1  # level[i] folds values[i : i + size]
-    result, covered = values, 0  # result[i] folds values[i : i + covered]
     while True:
-        if window & size:
-            if covered:
-                rows = len(values) - covered - size + 1
-                result = operation(result[:rows], level[covered : covered + rows])
-            else:
-                result = level
-            covered += size
-        if covered == window:
-            return result
+        for which, window in enumerate(windows):
+            if window & size:
+                done, result = covered[which], results[which]
+                if done:
+                    rows = len(values) - done - size + 1
+                    results[which] = operation(result[:rows], level[done : done + rows])
+                else:
+                    results[which] = level
+                covered[which] += size
+        if 2 * size > max(windows):
+            return results
         level = operation(level[:-size], level[size:])
         size *= 2
 
