@@ -60,13 +60,17 @@ class QuantityMove(NamedTuple):
 
 
 class BookedOrder:
-    """One order of the run, mutable while it works."""
+    """One order of the run, mutable while it works. What few orders have stands on the class until it is set."""
 
-    __slots__ = (
-        "by_target", "closes", "commission", "denied_by", "ended", "exits", "filled", "group",
-        "kind", "limit", "number", "oca", "quantity", "reason", "rule_limit", "rule_value", "sign", "status", "stop",
-        "time", "time_in_force", "track", "trail_amount", "trail_percent", "triggered", "value",
-    )  # fmt: skip
+    kind = OrderType.MARKET
+    time_in_force = TimeInForce.DAY
+    status = OrderStatus.WORKING
+    limit = stop = trail_amount = trail_percent = NAN
+    filled = value = commission = 0.0
+    ended = denied_by = 0
+    rule_value = rule_limit = NAN
+    triggered = closes = False
+    exits: tuple[float | None, float | None] | None = None
 
     def __init__(self, number: int, track: int, group: int, time: int, quantity: float, intent: OrderIntent) -> None:
         self.number = number
@@ -75,26 +79,9 @@ class BookedOrder:
         self.time = time
         self.quantity = quantity
         self.sign = 1 if quantity > 0 or (quantity != quantity and (intent.target or 0.0) > 0) else -1
-        self.kind = OrderType.MARKET
-        self.time_in_force = TimeInForce.DAY
-        self.limit = NAN
-        self.stop = NAN
-        self.trail_amount = NAN
-        self.trail_percent = NAN
         self.oca = intent.oca_group
         self.reason = intent.reason
-        self.status = OrderStatus.WORKING
-        self.filled = 0.0
-        self.value = 0.0
-        self.commission = 0.0
-        self.ended = 0
-        self.denied_by = 0
-        self.rule_value = NAN
-        self.rule_limit = NAN
-        self.triggered = False
         self.by_target = intent.target is not None
-        self.closes = False
-        self.exits: tuple[float | None, float | None] | None = None
 
     @property
     def remaining(self) -> float:
