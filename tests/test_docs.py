@@ -65,7 +65,9 @@ def test_the_block_of_the_readme_runs():
     dates = np.datetime64("2020-01-01", "D") + np.arange(400)
     names = run_python("README.md", {"bars": BarSeries.from_columns("1d", start=dates, **prices())})
     assert len(names["result"].equity["time"]) == 400
-    assert len(names["result"].fills["price"]) > 2
+    fills = names["result"].fills
+    assert len(fills["price"]) > 2
+    assert 0.8 < fills["quantity"][0] * fills["price"][0] / 50_000 < 1
 
 
 def test_the_strategies_of_the_guide_run_and_trade(known, tmp_path, monkeypatch):
