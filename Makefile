@@ -20,11 +20,13 @@ demo: $(VENV)/.runtime ## Import real daily prices, backtest a portfolio on them
 	$(PY) manage.py import_demo
 	$(PY) manage.py backtest --config examples/demo.yaml
 
+MEASURED := domain/*,gateway/*,*/services.py,marketdata/store.py,marketdata/importing.py,strategies/backtests.py,$\
+  strategies/ledgers.py
 test: check ## Lint, types, import contracts, migrations, then the tests with coverage
 	$(PY) -m pytest -m "not exhaustive" --numprocesses auto --dist loadfile --cov --cov-report=
 	$(PY) -m coverage report --skip-covered --skip-empty
-	@echo "domain, gateway and services, in percent (at least 85):"
-	@$(PY) -m coverage report --format=total --fail-under=85 --include='domain/*,gateway/*,*/services.py'
+	@echo "domain, gateway, services and the use cases, in percent (at least 85):"
+	@$(PY) -m coverage report --format=total --fail-under=85 --include='$(MEASURED)'
 
 test-exhaustive: $(VENV)/.test ## All of what `make test` takes samples of
 	$(PY) -m pytest -m exhaustive
