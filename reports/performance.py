@@ -32,11 +32,11 @@ def buy_and_hold(bars: Mapping[str, BarSeries], times: Times, cash: float) -> Fl
 def exposures(equity: Table) -> tuple[Floats, Floats, Floats]:
     """Long (>= 0), short (<= 0) and gross value over equity; NaN where equity is not positive.
 
-    A future has no value of its own between settlements, so it counts in gross only, where the ledger has that.
+    A future has no value of its own between settlements, so it counts in gross only.
     """
     worth = np.where(equity["equity"] > 0, equity["equity"], np.nan)
     long, short = np.abs(equity["long_value"]) / worth, -np.abs(equity["short_value"]) / worth
-    return long, short, equity["gross"] / worth if "gross" in equity else long - short
+    return long, short, equity["gross"] / worth
 
 
 class InstrumentRow(NamedTuple):

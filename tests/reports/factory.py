@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from domain.engine.result import EQUITY_COLUMNS
+
 DAY_NS = 86_400_000_000_000
 MINUTE_NS = 60_000_000_000
 UTC = pa.timestamp("ns", "UTC")
@@ -31,6 +33,7 @@ ORDER_TYPES = {
     "status": pa.string(),
     "filled": pa.float64(),
     "average_price": pa.float64(),
+    "commission": pa.float64(),
     "reason": pa.string(),
     "denied_by": pa.string(),
     "rule_value": pa.float64(),
@@ -63,7 +66,7 @@ TRADE_TYPES = {
 BAR_TYPES = {"instrument": pa.string(), "start": UTC, "end": UTC} | dict.fromkeys(
     ("open", "high", "low", "close", "volume"), pa.float64()
 )
-EQUITY_TYPES = {"time": UTC} | dict.fromkeys(("equity", "cash", "long_value", "short_value"), pa.float64())
+EQUITY_TYPES = {"time": UTC} | dict.fromkeys(EQUITY_COLUMNS[1:], pa.float64())
 
 
 def session_times(bars: int, timeframe: str) -> tuple[np.ndarray, np.ndarray]:
@@ -129,6 +132,7 @@ class Simulation:
             "cash": cash,
             "long_value": long,
             "short_value": under,
+            "gross": long + np.abs(under),
         }
 
     def _trade(self, instrument: str, book: dict[str, Any], cash: np.ndarray, budget: float) -> np.ndarray:
@@ -181,6 +185,7 @@ class Simulation:
                 "status": "denied" if denied else "filled",
                 "filled": 0.0 if denied else abs(change),
                 "average_price": None if denied else price,
+                "commission": 0.0 if denied else 1.0,
                 "reason": "cross",
                 "denied_by": "symbol_notional" if denied else "",
                 "rule_value": round(abs(change) * price, 2) if denied else None,

@@ -12,6 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from domain.engine.records import FILL_COLUMNS, ORDER_COLUMNS
+from domain.engine.result import EQUITY_COLUMNS
+from domain.engine.trades import TRADE_COLUMNS
 from domain.errors import BadInput
 from reports.ledgers import NEVER, read_ledgers, without_splits
 from tests.reports.factory import edit_summary, make_run
@@ -117,3 +120,14 @@ def _environment() -> dict[str, str]:
     import os
 
     return os.environ | {"DJANGO_SETTINGS_MODULE": "tradingsite.settings"}
+
+
+@pytest.mark.parametrize("name", ["orders", "fills", "trades", "equity"])
+def test_a_ledger_is_asked_for_the_columns_that_the_engine_writes(tmp_path: Path, name: str) -> None:
+    written = {"orders": ORDER_COLUMNS, "fills": FILL_COLUMNS, "trades": TRADE_COLUMNS, "equity": EQUITY_COLUMNS}[name]
+    run = make_run(tmp_path)
+    assert tuple(getattr(read_ledgers(run), name)) == written
+    path = run / f"{name}.parquet"
+    pq.write_table(pq.ParquetFile(path).read().drop_columns(written[-1]), path)
+    with pytest.raises(BadInput, match=f"has no column {written[-1]}"):
+        read_ledgers(run)

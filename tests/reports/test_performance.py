@@ -33,9 +33,10 @@ def test_exposure_reads_short_value_of_either_sign_and_says_nothing_of_worthless
         equity=np.array([100.0, 0.0]),
         long_value=np.array([50.0, 10.0]),
         short_value=sign * np.array([20.0, 0.0]),
+        gross=np.array([90.0, 10.0]),
     )
     long, short, gross = exposures(equity)
-    assert (long[0], short[0], gross[0]) == (0.5, -0.2, 0.7)
+    assert (long[0], short[0], gross[0]) == (0.5, -0.2, 0.9)
     assert np.isnan([long[1], short[1], gross[1]]).all()
 
 
