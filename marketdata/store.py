@@ -26,6 +26,7 @@ from django.utils import timezone
 
 from domain.bars import COLUMNS, Adjustment, BarSeries, merge
 from domain.errors import BadInput
+from domain.sessions import SessionTable
 from domain.timeframe import Timeframe
 from marketdata.barfile import encode_bars
 from marketdata.errors import CorruptBarFile, NoBarsInRange, StoreUnavailable
@@ -155,6 +156,14 @@ def read_bars(
         return pieces[0]
     columns = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in COLUMNS}
     return BarSeries(frame, adjustment=basis, **columns)
+
+
+def anchor_day(instrument: Instrument, bars: BarSeries, sessions: SessionTable) -> int:
+    """The exchange date up to which stored adjusted prices contain the splits: that of the last bar of their series,
+    of which `bars` may be a part."""
+    rows = BarFile.objects.filter(instrument=instrument, timeframe=bars.timeframe, adjustment=bars.adjustment)
+    last = _as_ns(max(row.end for row in rows)) - 1
+    return int(sessions.trading_dates(np.array([last]))[0])
 
 
 def coverage(instrument: Instrument, timeframe: Timeframe | None = None) -> list[Coverage]:

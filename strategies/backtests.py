@@ -113,7 +113,8 @@ def plan_backtest(config: BacktestConfig) -> Plan:
         sessions = calendars.sessions(instrument.calendar)
         start_ns, end_ns = _period(config, sessions)
         bars = _read(instrument, config, sessions, start_ns, end_ns, warmup)
-        feed = Feed(instrument.as_domain(), bars, services.actions_of(instrument), sessions)
+        actions, anchor = services.actions_of(instrument), store.anchor_day(instrument, bars, sessions)
+        feed = Feed(instrument.as_domain(), bars, actions, sessions, anchor_day=anchor)
         feeds.append(feed)
         holdings.append(_holding(feed, sessions, start_ns))
         starts += [] if start_ns is None else [start_ns]
@@ -151,7 +152,7 @@ def run_backtest(plan: Plan, *, command: str = "", progress: Progress | None = N
         except KeyboardInterrupt:
             _stop(plan, row, command, log, Backtest.State.CANCELLED, "cancelled by the user")
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             _stop(plan, row, command, log, Backtest.State.FAILED, f"{type(error).__name__}: {error}")
             raise
     return row

@@ -1,3 +1,4 @@
+import dataclasses
 import datetime as dt
 import os
 import subprocess
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from domain.bars import COLUMNS, Adjustment, BarSeries, merge
 from domain.errors import BadInput
-from marketdata import store
+from marketdata import calendars, store
 from marketdata.models import BarFile, Instrument
 from tests.marketdata import make
 
@@ -302,3 +303,14 @@ print("pandas" in sys.modules)
     }
     run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert run.stdout.strip() == "False", run.stderr
+
+
+def test_a_part_of_an_adjusted_series_is_anchored_at_the_last_session_of_the_whole(bars_root):
+    spy = make.instrument()
+    whole = dataclasses.replace(make.minutes(3000), adjustment=Adjustment.SPLIT)
+    write(spy, whole)
+    write(spy, make.minutes(9000))  # raw bars reach further and do not matter
+    sessions = calendars.sessions("XNYS")
+    part = store.read_bars(spy, "1m", adjustment=Adjustment.SPLIT, end_ns=int(whole.start[100]))
+    last = sessions.trading_dates(whole.start[-1:])
+    assert store.anchor_day(spy, part, sessions) == last[0] > sessions.trading_dates(part.start[-1:])[0]

@@ -242,14 +242,21 @@ def test_an_empty_watchlist_is_refused(market):
         plan(symbols=[], watchlist="nothing")
 
 
-@pytest.mark.parametrize(("error", "state"), [(RuntimeError("no more"), "failed"), (KeyboardInterrupt(), "cancelled")])
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (RuntimeError("no more"), "failed"),
+        (SystemExit("no more"), "failed"),
+        (KeyboardInterrupt(), "cancelled"),
+    ],
+)
 def test_a_run_that_stops_leaves_its_row_its_evidence_and_its_log(market, known, error, state):
     with pytest.raises(type(error)):
         run_backtest(breaking(known, error), command="a command")
     row = Backtest.objects.get()
     assert row.state == state
     assert row.finished is not None
-    assert row.error == ("RuntimeError: no more" if state == "failed" else "cancelled by the user")
+    assert row.error == (f"{type(error).__name__}: no more" if state == "failed" else "cancelled by the user")
     assert [path.name for path in (market / "runs").iterdir()] == [row.directory]
     assert {path.name for path in run_directory(row).iterdir()} == {"run.json", "log.jsonl"}
     run = json.loads((run_directory(row) / "run.json").read_bytes())
