@@ -15,6 +15,7 @@ import secrets
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -140,22 +141,37 @@ def read_bars(
     held = list(BarFile.objects.of_series(instrument, frame, what).order_by("partition"))
     basis = _choose_basis(instrument, frame, what, held, adjustment)
     folder = bars_folder()
-    pieces = []
-    for row in held:
-        if row.adjustment == basis and _overlaps(row, start_ns, end_ns):
-            piece = load_file(folder, row).between(start_ns, end_ns)
-            if len(piece):
-                pieces.append(piece)
-    if not pieces:
+    wanted = [row for row in held if row.adjustment == basis and _overlaps(row, start_ns, end_ns)]
+    pieces = (load_file(folder, row).between(start_ns, end_ns) for row in wanted)
+    bars = _join(pieces, sum(row.rows for row in wanted), BarSeries.empty(frame, basis))
+    if not len(bars):
         same = [row for row in held if row.adjustment == basis]
         raise NoBarsInRange(
             f"{instrument.symbol} {frame}: no bars from {_text(start_ns, 'the beginning')} to {_text(end_ns, 'now')}",
             held=f"{min(row.start for row in same):%Y-%m-%d} to {max(row.end for row in same):%Y-%m-%d}",
         )
-    if len(pieces) == 1:
-        return pieces[0]
-    columns = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in COLUMNS}
-    return BarSeries(frame, adjustment=basis, **columns)
+    return bars
+
+
+def _join(pieces: Iterable[BarSeries], rows: int, empty: BarSeries) -> BarSeries:
+    """The pieces as one series of about `rows` bars (more where a writer adds some meanwhile).
+
+    Each piece is copied and let go before the next is read, so that they share one piece's memory: half the peak, and
+    fresh memory costs more than decoding.
+    """
+    columns: dict[str, Any] = {}
+    filled = 0
+    for piece in pieces:
+        if len(piece) == rows:
+            return piece
+        if not columns:
+            columns = {name: np.empty(rows, getattr(piece, name).dtype) for name in COLUMNS}
+        if filled + len(piece) > len(columns["start"]):
+            columns = {name: np.resize(array, filled + len(piece)) for name, array in columns.items()}
+        for name, array in columns.items():
+            array[filled : filled + len(piece)] = getattr(piece, name)
+        filled += len(piece)
+    return replace(empty, **{name: array[:filled] for name, array in columns.items()}) if columns else empty
 
 
 def anchor_day(instrument: Instrument, bars: BarSeries, sessions: SessionTable) -> int:

@@ -120,7 +120,8 @@ class Book(Account):
             self._end(order, DENIED, self.time_of(g))
             return
         if replaces:
-            self._make_way(k, g)
+            if self.working[k]:
+                self._make_way(k, g)
             order.closes = quantity * self.quantity[k] < 0 and abs(quantity) <= abs(self.quantity[k]) + DUST
         if intent.stop_loss is not None or intent.take_profit is not None:
             order.exits = (intent.stop_loss, intent.take_profit)
@@ -180,14 +181,15 @@ class Book(Account):
         unit_margin = self.unit_margin(k, price)
         state = self.state
         state.position = self.quantity[k]
-        state.pending = self.pending(k, order.sign, order.oca, replaces)
+        working = self.working[k]
+        state.pending = self.pending(k, order.sign, order.oca, replaces) if working else 0.0
         state.held_value = abs(state.position + state.pending) * unit_value
         state.held_margin = abs(state.position + state.pending) * unit_margin
         state.gross, state.used_margin = state.held_value, state.held_margin
         self._add_others(k, state)
         state.equity = self.equity()
         state.instrument_day_pnl = self.day_pnl(k)
-        state.open_orders = sum(not (replaces and other.by_target) for other in self.working[k])
+        state.open_orders = sum(not (replaces and other.by_target) for other in working) if working else 0
         state.in_session = self.read[k].in_session(i)
         reason = check(order.quantity, price, order.limit, unit_value, unit_margin, state, self.limits)
         if not reason and self.limits.flat_at_close and self._is_too_late(order, k, i):

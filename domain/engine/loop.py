@@ -268,7 +268,7 @@ def _one_lane(book: Book, lane: _Lane) -> Stretch:
                     return
                 low, high = book.harmless_closes(0) if armed else (-INF, INF)
                 changed = False
-            if flag & BEFORE_CLOSE:
+            if flag and flag & BEFORE_CLOSE:
                 book.flatten_before_close(0, i, i)
             wishes = on_bar(context)
             if wishes is not None:

@@ -314,3 +314,13 @@ def test_a_part_of_an_adjusted_series_is_anchored_at_the_last_session_of_the_who
     part = store.read_bars(spy, "1m", adjustment=Adjustment.SPLIT, end_ns=int(whole.start[100]))
     last = sessions.trading_dates(whole.start[-1:])
     assert store.anchor_day(spy, part, sessions) == last[0] > sessions.trading_dates(part.start[-1:])[0]
+
+
+@pytest.mark.parametrize("expected", [10, 250, 600, 900])
+def test_years_join_to_one_series_however_many_bars_were_expected(bars_root, monkeypatch, expected):
+    spy = make.instrument()
+    bars = make.minutes(600, first="2022-12-31T19:00")
+    write(spy, bars)
+    join = store._join
+    monkeypatch.setattr(store, "_join", lambda pieces, rows, empty: join(pieces, expected, empty))
+    assert_same(store.read_bars(spy, "1m"), bars)
