@@ -116,6 +116,7 @@ class BarContext:
 
     @property
     def equity(self) -> float:
+        self._book.mark[self._k] = self._bars.close.item(self.i)
         return self._book.equity()
 
     @property
@@ -243,7 +244,7 @@ Stretch = Callable[[int, int], None]
 
 
 def _one_lane(book: Book, lane: _Lane) -> Stretch:
-    """The loop over one instrument, where a moment is a bar."""
+    """The loop over one instrument, where a moment is a bar. The mark is brought up to date where it is asked for."""
     flags = _flags(book.setup)
     armed = book.limits.has_kill_switch
     closes: list[float] = lane.track.bars.close.tolist()
@@ -255,14 +256,15 @@ def _one_lane(book: Book, lane: _Lane) -> Stretch:
         changed, low, high = True, -INF, INF
         for i, flag, close in zip(range(lo, hi), flags[lo:hi], closes[lo:hi], strict=True):
             if flag:
+                mark[0] = closes[i - 1]
                 _open(book, lanes, zero, [i], i, flag)
                 changed = True
             if book.busy:
                 book.match_bar(0, i, i)
                 changed = True
             context.i = i
-            mark[0] = close
             if changed or not low < close < high:
+                mark[0] = close
                 if armed and book.equity() <= book.kill_level:
                     book.halt(i)
                     return
@@ -272,6 +274,7 @@ def _one_lane(book: Book, lane: _Lane) -> Stretch:
                 book.flatten_before_close(0, i, i)
             wishes = on_bar(context)
             if wishes is not None:
+                mark[0] = close
                 _submit(book, lane, i, i, wishes)
                 changed = True
             if flag:

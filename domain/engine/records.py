@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from domain.bars import Floats, Times
 from domain.engine.book import Book
 from domain.engine.events import Outcome
-from domain.engine.facts import BookedOrder, CashMove, QuantityMove, order_refs
+from domain.engine.facts import BookedFill, BookedOrder, CashMove, QuantityMove, order_refs
 from domain.engine.setup import MarketAt, Setup
 from domain.matching import slipped
 from domain.orders import OrderStatus, OrderType
@@ -52,25 +52,25 @@ class Records:
 
 def records_of_book(setup: Setup, book: Book) -> Records:
     """The per-bar driver's facts."""
-    fills = book.fills
-    signed = np.array([fill.quantity for fill in fills], np.float64)
-    track = np.array([fill.track for fill in fills], np.int64)
+    columns = zip(*book.fills, strict=True) if book.fills else [()] * len(BookedFill._fields)
+    fill = BookedFill(*columns)  # the columns under the fields' names
+    signed, track = np.array(fill.quantity, np.float64), np.array(fill.track, np.int64)
     ledger: Ledger = {
-        "time": np.array([fill.time for fill in fills], np.int64),
+        "time": np.array(fill.time, np.int64),
         "instrument": np.array(setup.symbols)[track],
         "side": np.where(signed > 0, "buy", "sell"),
         "quantity": np.abs(signed),
-        "price": np.array([fill.price for fill in fills], np.float64),
-        "commission": np.array([fill.commission for fill in fills], np.float64),
-        "order_ref": order_refs(len(book.orders))[np.array([fill.order for fill in fills], np.int64)],
+        "price": np.array(fill.price, np.float64),
+        "commission": np.array(fill.commission, np.float64),
+        "order_ref": order_refs(len(book.orders))[np.array(fill.order, np.int64)],
     }
     return Records(
         lambda: _orders_of_book(setup, book.orders),
         ledger,
         track,
-        np.array([fill.group for fill in fills], np.int64),
+        np.array(fill.group, np.int64),
         signed,
-        np.array([fill.slippage for fill in fills], np.float64),
+        np.array(fill.slippage, np.float64),
         book.cash_moves,
         book.quantity_moves,
     )
