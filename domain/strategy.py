@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from domain.bars import BarSeries, Floats
@@ -18,6 +19,7 @@ from domain.instrument import Instrument
 from domain.orders import CancelIntent, OrderIntent, OrderType, TimeInForce
 
 Wish = OrderIntent | CancelIntent
+Targets = NDArray[np.floating[Any]]
 Wishes = Wish | Sequence[Wish] | None
 
 
@@ -30,13 +32,13 @@ class Params(BaseModel):
 class SignalSeries(NamedTuple):
     """A strategy's statements, one row per bar, all arrays of the bars' length.
 
-    `target` (float64): the exposure wanted from this bar's close on, scaled by the run's sizing (1 = fully
+    `target` (float64 or float32): the exposure wanted from this bar's close on, scaled by the run's sizing (1 = fully
     long, 0 = flat, -1 = fully short); NaN = nothing to say. A statement equal to the one before it is repeated,
     not new, and orders nothing. `stop_loss` and `take_profit` (float64 prices, NaN = none) attach a bracket to
     the entry that the row's target opens.
     """
 
-    target: Floats
+    target: Targets
     stop_loss: Floats | None = None
     take_profit: Floats | None = None
 
@@ -169,12 +171,12 @@ def _order(quantity: float, limit: float | None, stop: float | None, more: dict[
     )
 
 
-def holds(entry: np.ndarray, exit: np.ndarray, short_entry: np.ndarray | None = None) -> Floats:
+def holds(entry: np.ndarray, exit: np.ndarray, short_entry: np.ndarray | None = None) -> Targets:
     """Targets from boolean arrays: 1 where `entry`, 0 where `exit`, -1 where `short_entry`, else NaN.
 
     Where several are true in one row, the later named wins: an exit beats an entry.
     """
-    wanted = np.full(len(entry), np.nan)
+    wanted = np.full(len(entry), np.nan, np.float32)  # exact for these values, and half the fresh memory
     wanted[np.flatnonzero(entry)] = 1.0  # by rows: four times as fast as by mask where few are true
     if short_entry is not None:
         wanted[np.flatnonzero(short_entry)] = -1.0

@@ -105,7 +105,8 @@ def find_events(setup: Setup, signals: Sequence[SignalSeries]) -> Events:
             price = bars.open[fill_bar]
             fill_bar[is_last], fill_group[is_last], price[is_last] = -1, -1, NAN
         owner = np.full(len(bar), k)
-        rows.append((owner, bar, group, series.target[bar], bars.close[bar], fill_bar, fill_group, price))
+        target = series.target[bar].astype(np.float64)
+        rows.append((owner, bar, group, target, bars.close[bar], fill_bar, fill_group, price))
     columns: list[Any] = list(rows[0]) if len(rows) == 1 else [np.concatenate(c) for c in zip(*rows, strict=True)]
     if len(rows) > 1:
         order = np.lexsort((columns[0], columns[2]))

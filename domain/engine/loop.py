@@ -20,7 +20,7 @@ from domain.errors import BadInput, UnknownName
 from domain.indicators import atr, ewma_volatility
 from domain.orders import CancelIntent, OrderIntent
 from domain.sizing import Sizing, SizingKind
-from domain.strategy import SignalSeries, Strategy, Wishes
+from domain.strategy import SignalSeries, Strategy, Targets, Wishes
 
 NAN = float("nan")
 INF = float("inf")
@@ -177,7 +177,7 @@ def _price(value: float) -> float | None:
     return float(value) if value == value else None
 
 
-def changes(target: Floats, first: int = 0) -> np.ndarray[Any, np.dtype[np.int64]]:
+def changes(target: Targets, first: int = 0) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Rows from `first` on that state something new: not NaN and not a repetition of the statement before."""
     stated = np.flatnonzero(target == target)
     stated = stated[np.searchsorted(stated, first) :]
@@ -189,7 +189,7 @@ def changes(target: Floats, first: int = 0) -> np.ndarray[Any, np.dtype[np.int64
 
 def statements(strategy: Strategy, track: Track) -> SignalSeries:
     """The strategy's signals, each stretch between splits computed on prices in that stretch's units."""
-    pieces = []
+    pieces: list[list[Any]] = []
     for lo, hi, view in track.views():
         signals = strategy.signals(view)
         for name, column in zip(signals._fields, signals, strict=True):
@@ -203,7 +203,10 @@ def statements(strategy: Strategy, track: Track) -> SignalSeries:
             None if any(piece[c] is None for piece in pieces) else np.concatenate([piece[c] for piece in pieces])
             for c in range(3)
         ]
-    return SignalSeries(np.asarray(joined[0], np.float64), joined[1], joined[2])
+    target = np.asarray(joined[0])
+    if target.dtype.kind != "f":
+        target = target.astype(np.float64)
+    return SignalSeries(target, joined[1], joined[2])
 
 
 def volatility_of(sizing: Sizing, view: BarSeries, bars_per_year: float) -> Floats | None:
