@@ -11,6 +11,7 @@ from domain import bars as domain_bars
 from domain import instrument as domain_instrument
 from domain import timeframe as domain_timeframe
 from marketdata import querysets
+from tradingsite.runs import Run
 
 
 def _choices(names: Iterable[str]) -> list[tuple[str, str]]:
@@ -81,6 +82,7 @@ class Watchlist(models.Model):
     """A named, ordered list of instruments."""
 
     name = models.CharField(max_length=64, unique=True)
+    tags = models.CharField(max_length=200, blank=True, help_text="words to find it by, with commas between them")
     instruments = models.ManyToManyField(Instrument, through="WatchlistMember", related_name="watchlists")
 
     objects = querysets.WatchlistQuerySet.as_manager()
@@ -228,3 +230,15 @@ class Bar(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instrument} {self.timeframe} {self.start:%Y-%m-%d %H:%M}Z"
+
+
+class BarImport(Run):
+    """A file of bars that somebody handed in, on its way into the store. `config` holds the options it is read with."""
+
+    queue = "data"
+    task = "marketdata.tasks.import_bars"
+
+    name = models.CharField(max_length=200, help_text="the file as it was called")
+    path = models.CharField(max_length=200, blank=True, help_text="below UPLOADS_DIR; empty once it is imported")
+    bytes = models.PositiveBigIntegerField(default=0)
+    report = models.JSONField(null=True, blank=True, help_text="what was kept, dropped, and why")

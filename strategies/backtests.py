@@ -6,10 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import math
-import shutil
-import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
@@ -18,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from domain.bars import BarSeries
@@ -34,13 +31,12 @@ from marketdata import calendars, services, store
 from marketdata.errors import NoBarsInRange
 from marketdata.models import Instrument, Watchlist
 from strategies import registry
-from strategies.claims import claim
-from strategies.config import BacktestConfig, config_hash
+from strategies.config import BacktestConfig, config_hash, parse_config
 from strategies.evidence import RunLog, describe_run
 from strategies.ledgers import encode_json, encode_ledgers, first_denials, publish, summarise
 from strategies.models import Backtest
+from tradingsite.runs import Attempt, RunLost, attempting, process_name
 
-PROGRESS_SECONDS = 1.0
 _EPOCH = dt.date(1970, 1, 1)
 
 Progress = Callable[[float], None]
@@ -124,38 +120,103 @@ def plan_backtest(config: BacktestConfig) -> Plan:
     return Plan(config, strategy, run_settings, feeds, holdings, warmup, _notes(config, run_settings, holdings, warmup))
 
 
+def queue_backtest(config: BacktestConfig, **about: Any) -> Backtest:
+    """A row that a worker will run; `about` are fields of it (origin, started_by, tag, effect_key, …).
+
+    Checked here is what needs no bars: names, parameters, instruments. BadInput says what is wrong, and nothing is
+    written. The caller tells a worker: `tradingsite.runs.enqueue`.
+    """
+    if config.run_id is not None:
+        _refuse_used(config.run_id)
+    strategy = registry.get(config.strategy.name)(config.strategy.params)
+    instruments = _instruments(config)
+    row = Backtest(
+        config=config.model_dump(mode="json"),
+        strategy=strategy.label(),
+        timeframe=str(config.timeframe),
+        instruments=", ".join(instrument.symbol for instrument in instruments),
+        **about,
+    )
+    row.directory = config.run_id or str(row.pk)
+    _insert(row)
+    return row
+
+
+def run_queued_backtest(attempt: Attempt) -> None:
+    """Plan and run what a claimed row asks for."""
+    row = attempt.run
+    assert isinstance(row, Backtest)
+    asked = dict(row.config)
+    asked.pop("run_id", None)
+    plan = plan_backtest(parse_config(asked))
+    resolved = {"config": plan.resolved, "config_hash": plan.config_hash, "data_hash": plan.data_hash}
+    Backtest.objects.filter(pk=row.pk).update(**resolved)
+    _run(plan, attempt, row, command="", progress=None)
+
+
 def run_backtest(plan: Plan, *, command: str = "", progress: Progress | None = None) -> Backtest:
-    """Run a plan; returns its row, succeeded, with the ledgers in its directory.
+    """Run a plan in this process; returns its row, succeeded, with the ledgers in its directory.
 
     An exception (the engine's BadInput, whatever a strategy raises, KeyboardInterrupt) leaves the row failed or
     cancelled, a directory of run.json and log.jsonl alone, and goes on to the caller.
     """
-    row = _open(plan)
-    folder = run_directory(row)
-    log = RunLog(run_id=row.directory, symbols=plan.symbols, timeframe=str(plan.config.timeframe))
-    log.write("started", strategy=plan.strategy.label(), config_hash=plan.config_hash, data_hash=plan.data_hash)
-    with ExitStack() as held:
-        try:
-            held.enter_context(claim(row.directory))
-            result = backtest(plan.feeds, plan.strategy, plan.settings, progress=_reporter(row, progress))
-            notes = [*plan.notes, *_result_notes(result)]
-            summary = summarise(
-                result, config=plan.resolved, config_hash=plan.config_hash, data_hash=plan.data_hash, notes=notes
-            )
-            _log_result(log, result, summary)
-            files = encode_ledgers(result)
-            files["summary.json"] = encode_json(summary)
-            files["run.json"] = _evidence(plan, row, command, Backtest.State.SUCCEEDED)
-            files["log.jsonl"] = log.encode()
-            publish(folder, files)
-            _close(row, Backtest.State.SUCCEEDED, **_figures(summary))
-        except KeyboardInterrupt:
-            _stop(plan, row, command, log, Backtest.State.CANCELLED, "cancelled by the user")
-            raise
-        except (Exception, SystemExit) as error:
-            _stop(plan, row, command, log, Backtest.State.FAILED, f"{type(error).__name__}: {error}")
-            raise
+    now = timezone.now()
+    row = Backtest(
+        state=Backtest.State.RUNNING,
+        started=now,
+        heartbeat=now,
+        attempts=1,
+        worker=process_name(),
+        config=plan.resolved,
+        strategy=plan.strategy.label(),
+        timeframe=str(plan.config.timeframe),
+        instruments=", ".join(plan.symbols),
+        config_hash=plan.config_hash,
+        data_hash=plan.data_hash,
+    )
+    row.directory = plan.config.run_id or str(row.pk)
+    _refuse_used(row.directory)
+    _insert(row)
+    with attempting(row) as attempt:
+        _run(plan, attempt, row, command, progress)
     return row
+
+
+def _run(plan: Plan, attempt: Attempt, row: Backtest, command: str, progress: Progress | None) -> None:
+    """Write the run's directory; what its row says of the result goes into `attempt.fields`.
+
+    A directory that is there already is of an attempt that died before its row could say so, and makes way.
+    """
+    folder = run_directory(row)
+    log = RunLog(attempt.write, run_id=row.directory, symbols=plan.symbols, timeframe=str(plan.config.timeframe))
+    log.write("started", strategy=plan.strategy.label(), config_hash=plan.config_hash, data_hash=plan.data_hash)
+
+    def report(share: float) -> None:
+        attempt.report(share)
+        if progress is not None:
+            progress(share)
+
+    try:
+        result = backtest(plan.feeds, plan.strategy, plan.settings, progress=report)
+        notes = [*plan.notes, *_result_notes(result)]
+        summary = summarise(
+            result, config=plan.resolved, config_hash=plan.config_hash, data_hash=plan.data_hash, notes=notes
+        )
+        _log_result(log, result, summary)
+        files = encode_ledgers(result)
+        files["summary.json"] = encode_json(summary)
+        files["run.json"] = _evidence(plan, row, command, Backtest.State.SUCCEEDED)
+        files["log.jsonl"] = log.encode()
+        publish(folder, files)
+        attempt.fields |= _figures(summary)
+    except (RunLost, OperationalError, InterfaceError):  # another attempt has it, or will
+        raise
+    except KeyboardInterrupt:
+        _leave_evidence(plan, row, command, log, Backtest.State.CANCELLED, "cancelled")
+        raise
+    except (Exception, SystemExit) as error:
+        _leave_evidence(plan, row, command, log, Backtest.State.FAILED, f"{type(error).__name__}: {error}")
+        raise
 
 
 def run_directory(row: Backtest) -> Path:
@@ -286,26 +347,15 @@ def _notes(config: BacktestConfig, run_settings: RunSettings, holdings: Sequence
 # ---- running -----------------------------------------------------------------------------------------------------
 
 
-def _open(plan: Plan) -> Backtest:
-    """The running row. Its directory's name is taken by the database, so two runs never share one."""
-    row = Backtest(
-        state=Backtest.State.RUNNING,
-        started=timezone.now(),
-        config=plan.resolved,
-        strategy=plan.strategy.label(),
-        timeframe=str(plan.config.timeframe),
-        instruments=", ".join(plan.symbols),
-        config_hash=plan.config_hash,
-        data_hash=plan.data_hash,
-    )
-    row.directory = plan.config.run_id or str(row.pk)
-    _refuse_used(row.directory)
+def _insert(row: Backtest) -> None:
+    """Its directory's name is taken by the database, so two runs never share one."""
     try:
         with transaction.atomic():
             row.save(force_insert=True)
     except IntegrityError:  # another process was faster
+        if not Backtest.objects.filter(directory=row.directory).exists():
+            raise
         raise _used(row.directory) from None
-    return row
 
 
 def _refuse_used(run_id: str) -> None:
@@ -317,25 +367,12 @@ def _used(run_id: str) -> BadInput:
     return BadInput(f"run_id {run_id!r} has been used; runs are never overwritten, choose another or leave it out")
 
 
-def _close(row: Backtest, state: Backtest.State, **fields: Any) -> None:
-    """End the run, once: whoever comes second changes nothing."""
-    if state == Backtest.State.SUCCEEDED:
-        fields["progress"] = 1.0
-    fields |= {"state": state, "finished": timezone.now()}
-    if Backtest.objects.filter(pk=row.pk, state=Backtest.State.RUNNING).update(**fields):
-        for name, value in fields.items():
-            setattr(row, name, value)
-
-
-def _stop(plan: Plan, row: Backtest, command: str, log: RunLog, state: Backtest.State, error: str) -> None:
-    """End a run without a result: its row, then a directory of its evidence and log alone."""
-    _close(row, state, error=error)
+def _leave_evidence(plan: Plan, row: Backtest, command: str, log: RunLog, state: Backtest.State, error: str) -> None:
+    """A run without a result leaves a directory of its evidence and log alone."""
     log.write(state.value, level="error" if state == Backtest.State.FAILED else "warning", error=error)
     evidence = _evidence(plan, row, command, state, error)
-    folder = run_directory(row)
     try:
-        shutil.rmtree(folder, ignore_errors=True)  # ledgers, where the end came just after them
-        publish(folder, {"run.json": evidence, "log.jsonl": log.encode()})
+        publish(run_directory(row), {"run.json": evidence, "log.jsonl": log.encode()})
     except OSError as fault:
         log.write("unpublished", level="error", error=str(fault))
 
@@ -350,21 +387,6 @@ def _log_result(log: RunLog, result: Result, summary: dict[str, Any]) -> None:
         log.write("finished", **details)
     else:
         log.write("halted", level="warning", halted_at=summary["halted_at"], **details)
-
-
-def _reporter(row: Backtest, progress: Progress | None) -> Progress:
-    """Tells the caller each time and the row once a second."""
-    told = time.monotonic()
-
-    def report(share: float) -> None:
-        nonlocal told
-        if progress is not None:
-            progress(share)
-        if time.monotonic() - told >= PROGRESS_SECONDS:
-            told = time.monotonic()
-            Backtest.objects.filter(pk=row.pk, state=Backtest.State.RUNNING).update(progress=min(share, 1.0))
-
-    return report
 
 
 def _result_notes(result: Result) -> list[str]:

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess  # nosec B404
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,7 +30,9 @@ PACKAGES = ("django", "numpy", "pyarrow", "pydantic", "exchange-calendars", "pan
 class RunLog:
     """The lines of log.jsonl, each with the run's id, instruments and timeframe; a text goes to `logging` too."""
 
-    def __init__(self, **tags: Any) -> None:
+    def __init__(self, tell: Callable[[str], None] | None = None, **tags: Any) -> None:
+        """`tell` takes each line as a person reads it."""
+        self._tell = tell
         self._tags = tags
         self._lines: list[str] = []
 
@@ -38,6 +41,8 @@ class RunLog:
         self._lines.append(json.dumps(line, ensure_ascii=False, default=str))
         texts = " ".join(f"{name}={value}" for name, value in details.items())
         log.log(LEVELS[level], "run %s: %s %s", self._tags.get("run_id"), event, texts)
+        if self._tell is not None:
+            self._tell(f"{line['time']} {event} {texts}".rstrip())
 
     def encode(self) -> bytes:
         return "".join(f"{line}\n" for line in self._lines).encode()

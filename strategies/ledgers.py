@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +32,12 @@ TIMES = frozenset({"time", "start", "end", "ended", "entry_time", "exit_time"})
 
 
 def publish(folder: Path, files: Mapping[str, Any]) -> None:
-    """Make a run's directory with these files (bytes-like), all of it or nothing: written beside and renamed."""
-    partial = partial_folder(folder)
+    """Make a run's directory with these files (bytes-like), all of it or nothing: written beside and renamed.
+
+    A directory that has the name already is what an earlier attempt left whose row never said so: it makes way.
+    """
+    token = secrets.token_hex(4)
+    partial, old = (folder.with_name(f".{folder.name}.{token}.{end}") for end in ("partial", "old"))
     partial.mkdir(parents=True)
     try:
         for name, data in files.items():
@@ -38,15 +45,22 @@ def publish(folder: Path, files: Mapping[str, Any]) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            folder.rename(old)
         partial.rename(folder)
-    except BaseException:
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def partial_folder(folder: Path) -> Path:
-    """Where a run's directory is written before it gets its name."""
-    return folder.with_name(f".{folder.name}.partial")
+def remove_leftovers(runs_dir: Path, older_than_seconds: float) -> list[str]:
+    """Remove what killed processes half wrote; returns the names."""
+    before = time.time() - older_than_seconds
+    left = [path for path in runs_dir.glob(".*.*") if path.suffix in (".partial", ".old")]
+    removed = [path for path in left if path.stat().st_mtime < before]
+    for path in removed:
+        shutil.rmtree(path, ignore_errors=True)
+    return [path.name for path in removed]
 
 
 def encode_ledgers(result: Result) -> dict[str, Any]:

@@ -3,46 +3,78 @@
 What a user changes from day to day is a row, not a setting.
 """
 
+import os
+import secrets
+from datetime import timedelta
 from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from tradingsite.embedded import embedded_queue_url
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
 environ.Env.read_env(env.str("DOTENV", default=str(BASE_DIR / ".env")))
 
-_MAKE_A_KEY = 'make one with `python -c "import secrets; print(secrets.token_urlsafe(50))"`'
+# The state of this installation: database, bar files, runs, uploads, caches, the embedded queue.
+VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
+VAR_DIR.mkdir(parents=True, exist_ok=True)
 
 
 def _secret_key() -> str:
-    """From SECRET_KEY or SECRET_KEY_FILE; only a debugging server may go without."""
+    """From SECRET_KEY or SECRET_KEY_FILE; else the one that the first start made in VAR_DIR, readable to its owner."""
     key: str = env.str("SECRET_KEY", default="")
-    if key:
-        if not DEBUG and len(key) < 50:
-            raise ImproperlyConfigured(f"SECRET_KEY is shorter than 50 characters; {_MAKE_A_KEY}.")
-        return key
-    if DEBUG:
-        return "for-development-on-this-machine-only-not-a-secret-at-all"
-    raise ImproperlyConfigured(f"DEBUG is off and SECRET_KEY is not set; {_MAKE_A_KEY} and put it into .env.")
+    if not key:
+        path = VAR_DIR / "secret_key"
+        if not path.exists():
+            unnamed = VAR_DIR / f".secret_key.{secrets.token_hex(8)}"
+            with os.fdopen(os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_urlsafe(50))
+            try:
+                os.link(unnamed, path)  # of several processes that start at once, one makes the key
+            except FileExistsError:
+                pass
+            finally:
+                unnamed.unlink()
+        key = path.read_text().strip()
+    if len(key) < 50:
+        raise ImproperlyConfigured(
+            "SECRET_KEY is shorter than 50 characters; make one with "
+            '`python -c "import secrets; print(secrets.token_urlsafe(50))"`.'
+        )
+    return key
 
 
-# The state of this installation: database, bar files, runs, caches.
-VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
-
-DEBUG = env.bool("DEBUG", default=True)
+DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = _secret_key()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+# Where the web process listens; others than this machine should come through a proxy that speaks TLS.
+WEB_BIND = env.str("WEB_BIND", default="127.0.0.1:8000")
+# True where browsers reach the site by https: cookies then travel no other way.
+HTTPS = env.bool("HTTPS", default=False)
 
 INSTALLED_APPS = [
+    "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
+    "knox",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_celery_beat",
+    "django_htmx",
+    "axes",
+    "csp",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "tradingsite",
     "marketdata",
     "strategies",
     "scanners",
@@ -53,12 +85,18 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    # Deny by default: a view that strangers may see says so.
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "tradingsite.urls"
@@ -80,7 +118,6 @@ TEMPLATES = [
     }
 ]
 
-VAR_DIR.mkdir(parents=True, exist_ok=True)
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # IMMEDIATE takes the write lock at BEGIN: readers that turn writers then wait instead of failing at once.
@@ -90,6 +127,13 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
+else:
+    DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
+    DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
+        "options", "-c lock_timeout=5s -c statement_timeout=30s -c idle_in_transaction_session_timeout=30s"
+    )
+    DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en"
@@ -97,11 +141,86 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = VAR_DIR / "static"
+# Where `collectstatic` has put the packages' files; without it they are served from the packages themselves.
+STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if STATIC_ROOT
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
+
+# ---- who may come in, and what a browser may do -------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "/"
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_ENABLE_ADMIN = False  # ours is registered in the look of the other pages
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 365 * 86_400 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz/"]
+SECURE_REFERRER_POLICY = "same-origin"
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+if env.bool("BEHIND_PROXY", default=False):  # one that overwrites these headers, or anybody can write them
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    USE_X_FORWARDED_HOST = True
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'"],
+        # plotly and the admin set styles on elements; styles cannot run code.
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "img-src": ["'self'", "data:", "blob:"],
+        "font-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
+DATA_UPLOAD_MAX_NUMBER_FILES = 20
+# A second factor for those who can trade or change limits. Off until devices are enrolled, then put it on.
+REQUIRE_OTP = env.bool("REQUIRE_OTP", default=False)
+KNOX_TOKEN_MODEL = "tradingsite.ApiToken"  # nosec B105
+
+# ---- work in the background ---------------------------------------------------------------------------------------
+
+# The queue that `manage.py up` starts, unless one is named.
+RUN_DIR = VAR_DIR / "run"
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or embedded_queue_url(RUN_DIR)
+CELERY_BEAT_SCHEDULER = "tradingsite.celery:Scheduler"
+# The most memory that one run may take, beside what its process has anyway; 0 sets no limit.
+RUN_MEMORY_MB = env.int("RUN_MEMORY_MB", default=4_000)
+# What is at the other end: simulated, paper or live. An account of another kind is refused.
+TRADING_MODE = env.str("TRADING_MODE", default="simulated")
+if TRADING_MODE not in ("simulated", "paper", "live"):
+    raise ImproperlyConfigured(f"TRADING_MODE is {TRADING_MODE!r}; it must be simulated, paper or live.")
 
 # Where bar files live: a folder, or s3://bucket/prefix (with AWS_ENDPOINT_URL for servers other than Amazon's).
 BARS_URL = env.str("BARS_URL", default=str(VAR_DIR / "bars"))
 CACHE_DIR = VAR_DIR / "cache"
 RUNS_DIR = VAR_DIR / "runs"
+UPLOADS_DIR = VAR_DIR / "uploads"
 # A folder of your own strategies and scanners, imported by the registry at start.
 PLUGINS_DIR = Path(env.str("PLUGINS_DIR", default=str(BASE_DIR / "plugins")))

@@ -1,20 +1,18 @@
-import datetime as dt
 import json
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 
 from domain.adjustments import DividendConvention
 from domain.bars import Adjustment
 from domain.errors import BadInput
 from domain.instrument import InstrumentKind
-from domain.timeframe import Timeframe
 from marketdata.errors import StoreError
-from marketdata.importing import FileReport, ImportOptions, check_options, import_file
+from marketdata.import_options import OPTIONS, SESSIONS, STAMPS, read_options
+from marketdata.importing import FileReport, check_options, import_file
 from marketdata.models import What
 from marketdata.reporting import print_report, progress
 
@@ -37,11 +35,11 @@ class Command(BaseCommand):
             "--columns", default="", help="field=column,…: time open high low close volume adj_close symbol"
         )
         parser.add_argument("--tz", default="", help="zone of times that name none, such as America/New_York")
-        parser.add_argument("--stamp", choices=["start", "end"], default="start", help="which end of a bar its time is")
+        parser.add_argument("--stamp", choices=STAMPS, default="start", help="which end of a bar its time is")
         parser.add_argument("--adjustment", choices=[each.value for each in Adjustment], default="raw")
         parser.add_argument("--adj-close", default="", help="column of the adjusted close")
         parser.add_argument("--derive-actions", choices=[each.value for each in DividendConvention])
-        parser.add_argument("--session", choices=["regular", "all"], default="regular")
+        parser.add_argument("--session", choices=SESSIONS, default="regular")
         parser.add_argument("--what", choices=What.values, default=What.TRADES.value)
         parser.add_argument("--since", help="first date to take")
         parser.add_argument("--until", help="last date to take")
@@ -51,7 +49,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            wanted = _options(options)
+            wanted = read_options({name: options[name] for name in OPTIONS})
             check_options(wanted)
         except BadInput as error:
             raise CommandError(str(error), returncode=2) from error
@@ -75,47 +73,3 @@ class Command(BaseCommand):
                 self.stderr.write(self.style.ERROR(failure))
             raise CommandError(failures[-1])
         sys.stdout.flush()
-
-
-def _options(given: dict[str, Any]) -> ImportOptions:
-    columns = _mapping(given["columns"])
-    if given["adj_close"]:
-        columns["adj_close"] = given["adj_close"]
-    return ImportOptions(
-        timeframe=Timeframe.parse(given["timeframe"]) if given["timeframe"] else None,
-        columns=columns,
-        adjustment=Adjustment(given["adjustment"]),
-        derive=DividendConvention(given["derive_actions"]) if given["derive_actions"] else None,
-        since=_date(given["since"]),
-        until=_date(given["until"]),
-        **{
-            name: given[name]
-            for name in (
-                "symbol",
-                "exchange",
-                "kind",
-                "currency",
-                "calendar",
-                "tz",
-                "stamp",
-                "session",
-                "what",
-                "strict",
-            )
-        },
-    )
-
-
-def _mapping(text: str) -> dict[str, str]:
-    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    for field, equals, column in pairs:
-        if not (field.strip() and equals and column.strip()):
-            raise BadInput(f"--columns wants field=column pairs, not {text!r}")
-    return {field.strip(): column.strip() for field, _, column in pairs}
-
-
-def _date(text: str | None) -> np.datetime64 | None:
-    try:
-        return None if text is None else np.datetime64(dt.date.fromisoformat(text), "D")
-    except ValueError:
-        raise BadInput(f"{text!r} is no date; write 2013-10-07") from None

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from domain.errors import BadInput
 from reports.labels import count, label, metric, moment, money, signed
-from reports.management.commands.report import write_files
+from reports.services import write_files
 from strategies.arguments import add_arguments, plan_arguments
 from strategies.backtests import Plan, Progress, run_backtest, run_directory
-from strategies.claims import close_dead_runs
+from strategies.models import Backtest
+from tradingsite.runs import reclaim_dead
 
 FIGURES = (
     "total_return",
@@ -51,8 +53,9 @@ class Command(BaseCommand):
             raise CommandError("cancelled; a run that had not ended keeps its row, run.json and log.jsonl") from None
 
     def _work(self, options: dict[str, Any]) -> None:
-        for run_id in close_dead_runs():
-            self.stderr.write(f"run {run_id}: the process died; the run is marked as failed")
+        _, dead = reclaim_dead(Backtest, timezone.now())
+        if dead:
+            self.stderr.write(f"{dead} runs whose process died are marked as failed")
         plan = plan_arguments(options, self.stderr)
         folder = _run(plan, quiet=options["json"])
         summary = json.loads((folder / "summary.json").read_bytes())

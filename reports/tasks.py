@@ -1,0 +1,10 @@
+from celery import shared_task
+
+from reports import services
+from reports.models import Report
+from tradingsite import runs
+
+
+@shared_task
+def make_report(run_id: str) -> None:
+    runs.perform(Report, run_id, services.make_report)

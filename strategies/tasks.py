@@ -1,0 +1,21 @@
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+
+from strategies import registry, services
+from strategies.backtests import run_queued_backtest
+from strategies.models import Backtest
+from tradingsite import runs
+
+
+@shared_task
+def run_backtest(run_id: str) -> None:
+    registry.load(settings.PLUGINS_DIR)
+    runs.perform(Backtest, run_id, run_queued_backtest)
+
+
+@shared_task
+def start_due_backtests() -> None:
+    registry.load(settings.PLUGINS_DIR)
+    for run in services.start_due(now=timezone.now()):
+        runs.enqueue(run)

@@ -1,0 +1,92 @@
+"""The Celery application: how messages travel, and the signs of life of workers and beat."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any
+
+from celery import Celery, signals
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradingsite.settings")
+
+from django_celery_beat.schedulers import DatabaseScheduler
+
+from tradingsite import heartbeats
+
+# Above it a message that no worker has acknowledged goes to another one. Twice the longest hard limit, and the same
+# wherever the transport asks for it.
+VISIBILITY_SECONDS = 3_720
+
+app = Celery("ibdesk")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    accept_content=["json"],
+    task_serializer="json",
+    result_serializer="json",
+    # Rows hold the results. Nothing is asked of a result backend, so there is none.
+    task_ignore_result=True,
+    result_backend=None,
+    task_default_queue="maintenance",
+    task_create_missing_queues=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    worker_cancel_long_running_tasks_on_connection_loss=True,
+    worker_soft_shutdown_timeout=20,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        "visibility_timeout": VISIBILITY_SECONDS,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+    },
+    # A publisher is a web page: it gives up soon, and the sweep sends again.
+    task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1, "interval_max": 0.2},
+    broker_connection_timeout=2,
+    timezone="UTC",
+    enable_utc=True,
+)
+app.autodiscover_tasks(["tradingsite", "marketdata", "strategies", "scanners", "execution", "reports"])
+
+
+class Scheduler(DatabaseScheduler):
+    """Beat over the rows of the admin, which tells now and then that it is alive."""
+
+    _told = -heartbeats.BEAT_SECONDS
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        if time.monotonic() - self._told >= heartbeats.BEAT_SECONDS:
+            self._told = time.monotonic()
+            heartbeats.beat("beat")
+        return min(float(super().tick(*args, **kwargs)), heartbeats.BEAT_SECONDS)
+
+
+@signals.worker_ready.connect
+def _start_beating(sender: Any, **_: Any) -> None:
+    """A thread of the worker's parent process tells which queues it serves, until the process ends."""
+    queues = sorted(sender.app.amqp.queues.consume_from)
+    name = f"worker:{'+'.join(queues)}@{heartbeats.host()}"
+    stop = threading.Event()
+
+    def tell() -> None:
+        while not stop.is_set():
+            heartbeats.beat(
+                name, queues=queues, concurrency=sender.pool.limit if hasattr(sender.pool, "limit") else None
+            )
+            stop.wait(heartbeats.BEAT_SECONDS)
+
+    threading.Thread(target=tell, name="heartbeat", daemon=True).start()
+    signals.worker_shutting_down.connect(lambda **_: stop.set(), weak=False)
+
+
+@signals.worker_shutdown.connect
+def _say_goodbye(sender: Any, **_: Any) -> None:
+    queues = sorted(sender.app.amqp.queues.consume_from)
+    heartbeats.forget(f"worker:{'+'.join(queues)}@{heartbeats.host()}")

@@ -1,0 +1,43 @@
+"""What beat fires. Which run is due is a question of rows and trading calendars, asked by the tick's task."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Tick(NamedTuple):
+    task: str
+    seconds: int
+    description: str
+
+
+TICKS = {
+    "sweep runs": Tick(
+        "tradingsite.tasks.sweep_runs", 10, "gives back what dead workers left, sends again what none has heard of"
+    ),
+    "start due backtests": Tick("strategies.tasks.start_due_backtests", 20, "starts scheduled backtests that are due"),
+    "ask every queue": Tick("tradingsite.tasks.send_pulses", 30, "asks the workers of every queue for a sign of life"),
+    "tidy up": Tick("tradingsite.tasks.tidy", 6 * 3600, "removes expired sessions, tokens and answered requests"),
+}
+
+
+def write_ticks(**_: Any) -> None:
+    """Make beat's rows where they are missing; runs after every `migrate`. Interval and on/off stay as they were."""
+    from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+    for name, tick in TICKS.items():
+        fixed = {
+            "task": tick.task,
+            "queue": "maintenance",
+            "description": tick.description,
+            "args": "[]",
+            "kwargs": "{}",
+        }
+        row = PeriodicTask.objects.filter(name=name).first()
+        if row is None:
+            interval, _made = IntervalSchedule.objects.get_or_create(
+                every=tick.seconds, period=IntervalSchedule.SECONDS
+            )
+            PeriodicTask.objects.create(name=name, interval=interval, expire_seconds=2 * tick.seconds, **fixed)
+        elif any(getattr(row, field) != value for field, value in fixed.items()):
+            PeriodicTask.objects.filter(pk=row.pk).update(**fixed)
