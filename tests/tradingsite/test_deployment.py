@@ -92,6 +92,7 @@ def test_what_is_copied_is_enough_to_collect_the_static_files_without_a_database
         image.mkdir(exist_ok=True)
         copy(ROOT / source, image / source)
     environment = {"PATH": os.environ["PATH"], "DEBUG": "false", "SECRET_KEY": "k" * 50, "VAR_DIR": str(state)}
+    environment["STATIC_ROOT"] = str(state / "static")
     command = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
     done = subprocess.run(command, cwd=image, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -216,8 +217,9 @@ def test_the_gateway_logs_in_on_paper_takes_no_orders_and_its_login_goes_nowhere
 
 def test_every_folder_of_state_is_a_volume():
     """The root is read-only, so a folder that settings add below VAR_DIR needs a volume (and a line in the image)."""
-    folders = set(re.findall(r'VAR_DIR / "(\w+)"', (ROOT / "tradingsite/settings.py").read_text())) - {"static"}
-    assert {"bars", "cache", "runs"} <= folders
+    folders = set(re.findall(r'VAR_DIR / "(\w+)"', (ROOT / "tradingsite/settings.py").read_text()))
+    folders -= {"run", "secret_key"}  # of the embedded queue, and where none is given
+    assert {"bars", "cache", "runs", "uploads"} <= folders
     mounted = {f"{folder}:/var/lib/ibdesk/{folder}" for folder in folders}
     for service in OURS.values():
         assert set(service["volumes"]) == mounted | {"./plugins:/plugins:ro"}
