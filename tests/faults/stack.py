@@ -63,7 +63,9 @@ for number in range(first, last):
     while True:
         try:
             with transaction.atomic():
-                runs.enqueue(queue_backtest(parse_config(asked), origin="api"))
+                row = queue_backtest(parse_config(asked), origin="api")
+                runs.enqueue(row)
+            runs.send(row)  # each message twice
             break
         except OperationalError:
             time.sleep(0.5)
@@ -110,14 +112,16 @@ class Brooding(Strategy):
 class Stack:
     """`manage.py up` on a scratch state, and what can be done to it."""
 
-    def __init__(self, state: Path, database_url: str, broker_url: str, port: int) -> None:
+    def __init__(self, state: Path, database_url: str = "", broker_url: str = "", **settings: str) -> None:
         self.state = state
+        port = free_port()
         self.where = processes.environment(state, database_url) | {
             "CELERY_BROKER_URL": broker_url,
             "PLUGINS_DIR": str(state / "plugins"),
             "WEB_BIND": f"127.0.0.1:{port}",
             "DOTENV": os.devnull,
             "SECRET_KEY": "k" * 60,
+            **settings,
         }
         self.port = port
         self.vendor = "postgresql" if database_url.startswith("postgres") else "sqlite"
@@ -125,7 +129,7 @@ class Stack:
         self.up: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
-        (self.state / "plugins").mkdir(parents=True)
+        (self.state / "plugins").mkdir(parents=True, exist_ok=True)
         (self.state / "plugins" / "brooding.py").write_text(STRATEGY)
         processes.migrate(self.where)
         processes.run(PREPARE, self.where, ORACLE[self.vendor])

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import redis
 
-from tests.faults.stack import Gate, Stack, free_port, running
+from tests.faults.stack import Gate, Stack, running
 from tradingsite.runs import DIED
 
 pytestmark = pytest.mark.faults
@@ -31,7 +31,7 @@ OUTAGE_SECONDS = 60.0
 def stack(request, tmp_path_factory):
     state = tmp_path_factory.mktemp("stack", numbered=True)
     if request.param.startswith("sqlite"):
-        made = Stack(state, "", "", free_port())
+        made = Stack(state)
         made.gate = None
         with running(made) as started:
             yield started
@@ -47,7 +47,7 @@ def stack(request, tmp_path_factory):
     server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     server.execute(f"CREATE DATABASE {name}")
     redis.Redis.from_url(REDIS).flushdb()
-    made = Stack(state, f"postgres://{info.user}@127.0.0.1:{gate.port}/{name}", REDIS, free_port())
+    made = Stack(state, f"postgres://{info.user}@127.0.0.1:{gate.port}/{name}", REDIS)
     made.gate = gate
     try:
         with running(made) as started:

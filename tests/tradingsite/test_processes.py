@@ -8,7 +8,7 @@ import pytest
 from domain.errors import BadInput
 from tradingsite.celery import VISIBILITY_SECONDS, app
 from tradingsite.processes import beat_command, web_command, worker_command
-from tradingsite.queues import QUEUES
+from tradingsite.queues import QUEUES, limits
 from tradingsite.runs import RESEND_SECONDS, run_models
 from tradingsite.ticks import TICKS
 
@@ -42,6 +42,12 @@ def test_every_run_has_a_task_on_its_queue_with_the_limits_of_that_queue():
         assert task.name == model.task
         queue = QUEUES[model.queue]
         assert (task.soft_time_limit, task.time_limit) == (queue.soft_seconds, queue.hard_seconds)
+
+
+def test_the_limit_of_a_backtest_is_a_setting(settings):
+    settings.BACKTEST_SECONDS = 60
+    assert limits("backtest") == {"soft_time_limit": 60, "time_limit": 70}
+    assert limits("report") == {"soft_time_limit": 540, "time_limit": 600}
 
 
 def test_every_tick_has_a_task_that_takes_no_argument():
