@@ -83,8 +83,9 @@ def clean(model: type[BaseModel], cleaned_data: Mapping[str, Any], prefix: str =
     given, unread = _read(slots, cleaned_data)
     values, faults = _judge(model, given)
     errors = {name: [message] for name, message in unread.items()}
+    known = {slot.path: slot for slot in slots}
     for place, message in faults:
-        name, message = _locate(place, message, slots)
+        name, message = _locate(place, message, known)
         # While a field cannot be read the model saw its default: what it says of that one, or of the whole, is void.
         if name not in unread and (name or not unread):
             errors.setdefault(name, []).append(message)
@@ -107,7 +108,8 @@ def clean_yaml(model: type[BaseModel], text: str) -> Cleaned:
 
 def yaml_of(model: type[BaseModel], values: Mapping[str, Any]) -> str:
     """Stored values as the YAML to edit, in the model's order and with its defaults where it accepts them."""
-    return _show_yaml(_judge(model, values)[0] or dict(values))
+    held = _judge(model, values)[0]
+    return _show_yaml(values if held is None else held)
 
 
 class ParameterForm(forms.ModelForm):
@@ -352,9 +354,8 @@ def _unstorable(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[tuple
             yield from _unstorable(each, (*place, name))
 
 
-def _locate(place: tuple[Any, ...], message: str, slots: Iterable[Slot]) -> tuple[str, str]:
+def _locate(place: tuple[Any, ...], message: str, known: Mapping[tuple[Any, ...], Slot]) -> tuple[str, str]:
     """The form field of a fault, and its message with what of the place the field's label does not say."""
-    known = {slot.path: slot for slot in slots}
     for depth in range(len(place), 0, -1):
         slot = known.get(place[:depth])
         if slot is None:

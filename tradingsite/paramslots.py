@@ -196,11 +196,8 @@ def _choices(annotation: Any) -> dict[str, Any]:
 
 
 def _is_word(item: Any) -> bool:
-    return item in (*_TEXTS, bool) or (bool(_choices(item)) and all(isinstance(each, str) for each in _members(item)))
-
-
-def _members(item: Any) -> Iterator[Any]:
-    yield from _choices(item).values()
+    choices = _choices(item)
+    return item in (*_TEXTS, bool) or (bool(choices) and all(isinstance(each, str) for each in choices.values()))
 
 
 def _is_section(annotation: Any) -> bool:

@@ -3,14 +3,16 @@ import re
 import subprocess
 import sys
 from decimal import Decimal
-from enum import IntEnum, StrEnum
+from enum import Flag, IntEnum, StrEnum
 from typing import Annotated, Any, Literal
 
 import pytest
 from django import forms
+from django.contrib.admin import AdminSite, ModelAdmin
+from django.test import RequestFactory
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from unfold import widgets as unfold
 
 from domain.strategy import Params
@@ -422,11 +424,70 @@ class Loose(BaseModel):
             {"names": ['cannot be read from \' "b" c\' on; put a text with " or , into double quotes']},
         ),
         ({"table": "a: &x 1"}, {"table": ["line 1: anchors and aliases (& and *) are not allowed; quote a text"]}),
+        (
+            {"table": "&", "name": "KeyError"},
+            {"table": ["line 1: expected alphabetic or numeric character, but found '\\x00'"]},
+        ),
         ({"table": "a: 1", "name": "KeyError"}, {"": ["Loose failed on these values with KeyError: 'KeyError'"]}),
     ],
 )
 def test_what_cannot_be_stored_or_read_is_an_error_of_its_field(data, errors):
     assert clean(Loose, bound(Loose, data).cleaned_data) == (None, errors)
+
+
+def test_a_default_that_its_own_model_refuses_is_not_stored():
+    class Model(Params):
+        count: int = Field(0, gt=0)
+
+    assert Model().count == 0
+    assert clean(Model, {}) == (None, {"count": ["Input should be greater than 0"]})
+    assert clean(Model, {"count": "3"}) == ({"count": 3}, {})
+
+
+def test_a_value_that_is_read_as_another_is_not_stored():
+    class Model(Params):
+        doubled: Annotated[int, AfterValidator(lambda value: 2 * value)] = 1
+
+    assert clean(Model, {"doubled": "3"}).errors == {"": ["these values become others when they are stored and read"]}
+
+
+class Node(Params):
+    size: int = 0
+    child: "Node | None" = None
+
+
+class Shade(Flag):
+    DARK = 1
+    LIGHT = 2
+
+
+class Odd(Params):
+    """What fits into no line of text or choice."""
+
+    alike: Literal[1, "1"] = 1
+    nothing: Literal["", "a"] = "a"
+    shade: Shade = Shade.DARK
+    mixed: tuple[int, str] = (1, "a")
+    holes: list[int | None] = []
+    group: set[int] = set()
+    anything: Any = None
+    node: Node = Node()
+
+
+def test_what_fits_into_no_line_is_yaml():
+    fields = form_fields(Odd)
+    lines = {"node__size"}
+    assert {name for name, field in fields.items() if not isinstance(field.widget, forms.Textarea)} == lines
+    values = {
+        "alike": "1",
+        "nothing": "",
+        "mixed": [2, "b, c"],
+        "holes": [1, None],
+        "group": [3],
+        "anything": {"a": [1]},
+    }
+    values = Odd(**values, node=Node(child=Node(size=2))).model_dump(mode="json")
+    assert through_the_form(Odd, values) == (values, {})
 
 
 def test_a_fault_in_each_of_many_items_is_a_short_list():
@@ -515,6 +576,22 @@ def test_a_choice_that_is_no_longer_known_stays_until_another_is_made():
     data = {"strategy": "x", "config__kind": "kelly", "config__value": "1"}
     assert "config__kind" in edit({"kind": "kelly", "value": 1}, data, SizingConfig).errors
     assert edit({"kind": "kelly", "value": 1}, {**data, "config__kind": "fraction"}, SizingConfig).is_valid()
+
+
+def test_the_admin_takes_such_a_form_by_row():
+    class BacktestAdmin(ModelAdmin):
+        def get_form(self, request, obj=None, change=False, **kwargs):
+            kwargs["form"] = parameter_form(BacktestForm, {"config": Cross})
+            return super().get_form(request, obj, change, **kwargs)
+
+    admin = BacktestAdmin(Backtest, AdminSite())
+    row, request = Backtest(config={"fast": 3, "slow": 7}), RequestFactory().get("/")
+    [(_, fieldset)] = admin.get_fieldsets(request, row)
+    fields = ["strategy", "config_edit_as", "config__fast", "config__slow", "config__allow_short", "config_yaml"]
+    assert sorted(fieldset["fields"]) == sorted(fields)
+    form = admin.get_form(request, row, fields=fields)(FIELDS, instance=row)
+    assert form.is_valid(), form.errors
+    assert row.config == {"fast": 5, "slow": 9, "allow_short": False}
 
 
 def test_two_models_share_a_form():
