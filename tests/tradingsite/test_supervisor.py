@@ -38,8 +38,8 @@ while True:
 """
 
 
-def process(name: str, notes: Path, manner: str = "well") -> Process:
-    return Process(name, [sys.executable, "-c", NOTE, name, str(notes), manner])
+def process(name: str, notes: Path, manner: str = "well", **more) -> Process:
+    return Process(name, [sys.executable, "-c", NOTE, name, str(notes), manner], **more)
 
 
 @pytest.fixture
@@ -77,13 +77,17 @@ def lines(notes: Path) -> list[str]:
     return notes.read_text().splitlines() if notes.exists() else []
 
 
-def test_they_start_in_order_are_marked_by_name_and_stop_in_the_opposite_order(tmp_path, run_for):
+def test_lines_are_marked_by_name_and_what_the_others_need_stops_last(tmp_path, run_for):
     notes = tmp_path / "notes"
     names = ["queue", "work", "web"]
     printed = run_for(
-        [process(name, notes) for name in names], lambda _: wait_for(lambda: len(lines(notes)) == 3), "up"
+        [process(name, notes, needed=name == "queue") for name in names],
+        lambda _: wait_for(lambda: len(lines(notes)) == 3),
+        "up",
     )
-    assert [line.split()[:2] for line in lines(notes)][3:] == [[name, "stops"] for name in reversed(names)]
+    assert {line.split()[0] for line in lines(notes) if "starts" in line} == set(names)
+    assert lines(notes)[-1] == "queue stops"
+    assert len(lines(notes)) == 6
     assert "work  | hello from work\n" in printed
     assert "\nup\n" in f"\n{printed}"
 
@@ -97,7 +101,7 @@ def test_what_is_killed_starts_again_and_the_others_go_on(tmp_path, run_for):
         wait_for(lambda: len(lines(notes)) == 3)
 
     printed = run_for([process("a", notes), process("b", notes)], kill_one)
-    assert [line.split()[0] for line in lines(notes) if "starts" in line] == ["a", "b", "b"]
+    assert sorted(line.split()[0] for line in lines(notes) if "starts" in line) == ["a", "b", "b"]
     assert "b | was ended by SIGKILL; it starts again\n" in printed
 
 

@@ -55,7 +55,9 @@ def _processes() -> list[Process]:
     """The queue first, since the others want it. Upkeep has a worker of its own, which no long run keeps waiting."""
     processes = []
     if embedded_queue_url(settings.RUN_DIR) == settings.CELERY_BROKER_URL:
-        processes.append(Process("queue", server_command(settings.RUN_DIR), str(socket_path(settings.RUN_DIR))))
+        processes.append(
+            Process("queue", server_command(settings.RUN_DIR), str(socket_path(settings.RUN_DIR)), needed=True)
+        )
     return [
         *processes,
         Process("work", worker_command(["backtest", "scan", "data", "report"])),
