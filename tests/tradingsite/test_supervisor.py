@@ -73,6 +73,14 @@ def wait_for(what, seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
+def is_gone(pid: int) -> bool:
+    """Or dead and not yet fetched by its parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def lines(notes: Path) -> list[str]:
     return notes.read_text().splitlines() if notes.exists() else []
 
@@ -156,7 +164,7 @@ Supervisor([Process("a", [sys.executable, "-c", {NOTE!r}, "a", {str(notes)!r}, "
     parent.kill()
     parent.wait()
     wait_for(lambda: len(lines(notes)) == 2)
-    wait_for(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2])
+    wait_for(lambda: is_gone(pid))
 
 
 def test_a_second_one_on_the_same_state_is_refused(tmp_path):
