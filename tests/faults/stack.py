@@ -16,8 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psycopg
+import pytest
+import redis
+
 from tests.faults import processes
 
+POSTGRES = os.environ.get("POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres")
+REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/13")
 ROOT = Path(__file__).resolve().parents[2]
 
 ORACLE = {
@@ -127,6 +133,7 @@ class Stack:
         self.vendor = "postgresql" if database_url.startswith("postgres") else "sqlite"
         self.log = state / "up.log"
         self.up: subprocess.Popen[bytes] | None = None
+        self.gate: Gate | None = None
 
     def prepare(self) -> None:
         (self.state / "plugins").mkdir(parents=True, exist_ok=True)
@@ -261,6 +268,34 @@ class Gate:
                 each.shutdown(socket.SHUT_RDWR)
             with self._lock:
                 self._pairs.discard(each)
+
+
+@contextmanager
+def on_servers(which: str, state: Path) -> Iterator[Stack]:
+    """A stack that is not started yet, on SQLite and its own queue or on the servers of this machine, which it reaches
+    through a gate (`stack.gate`); skips where they do not answer."""
+    if which.startswith("sqlite"):
+        yield Stack(state / "state")
+        return
+    queue = redis.Redis.from_url(REDIS)
+    try:
+        server = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=2)
+        queue.ping()
+    except (psycopg.OperationalError, redis.RedisError) as error:
+        pytest.skip(f"no PostgreSQL and Redis here: {error}")
+    name, info = f"ibdesk_stack_{os.getpid()}", server.info
+    gate = Gate(info.host or "127.0.0.1", info.port)
+    server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    server.execute(f"CREATE DATABASE {name}")
+    queue.flushdb()
+    stack = Stack(state / "state", f"postgres://{info.user}@127.0.0.1:{gate.port}/{name}", REDIS)
+    stack.gate = gate
+    try:
+        yield stack
+    finally:
+        gate.shut()
+        server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        queue.flushdb()
 
 
 @contextmanager

@@ -12,50 +12,22 @@ import sqlite3
 import time
 from collections import Counter
 
-import psycopg
 import pytest
 import redis
 
-from tests.faults.stack import Gate, Stack, running
+from tests.faults.stack import Stack, on_servers, running
 from tradingsite.runs import DIED
 
 pytestmark = pytest.mark.faults
 
 KILLS = int(os.environ.get("FAULT_KILLS", "40"))
-POSTGRES = os.environ.get("POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres")
-REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/13")
 OUTAGE_SECONDS = 60.0
 
 
 @pytest.fixture(params=["sqlite and the embedded queue", "postgresql and redis"])
-def stack(request, tmp_path_factory):
-    state = tmp_path_factory.mktemp("stack", numbered=True)
-    if request.param.startswith("sqlite"):
-        made = Stack(state)
-        made.gate = None
-        with running(made) as started:
-            yield started
-        return
-    try:
-        server = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=2)
-        redis.Redis.from_url(REDIS).ping()
-    except (psycopg.OperationalError, redis.RedisError) as error:
-        pytest.skip(f"no PostgreSQL and Redis here: {error}")
-    name = f"ibdesk_faults_{os.getpid()}"
-    info = server.info
-    gate = Gate(info.host or "127.0.0.1", info.port)
-    server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-    server.execute(f"CREATE DATABASE {name}")
-    redis.Redis.from_url(REDIS).flushdb()
-    made = Stack(state, f"postgres://{info.user}@127.0.0.1:{gate.port}/{name}", REDIS)
-    made.gate = gate
-    try:
-        with running(made) as started:
-            yield started
-    finally:
-        gate.shut()
-        server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        redis.Redis.from_url(REDIS).flushdb()
+def stack(request, tmp_path):
+    with on_servers(request.param, tmp_path) as made, running(made):
+        yield made
 
 
 @pytest.fixture
