@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 
 class Queue(NamedTuple):
-    """`soft_seconds` ends work with an error, `hard_seconds` kills its process; a child is replaced after `max_tasks`
+    """Where processes are forked, `soft_seconds` ends work with an error, `hard_seconds` kills its process; a child is replaced after `max_tasks`
     pieces of work, or where it holds more than `max_memory_mb` after one."""
 
     pool: Literal["prefork", "threads"]
@@ -23,7 +23,8 @@ QUEUES = {
     "backtest": Queue("prefork", 2, 1800, 1860, 50, 1000),
     "report": Queue("prefork", 1, 540, 600, 50, 800),
     "notify": Queue("threads", 4, 60, 90, 0, 0),
-    "maintenance": Queue("prefork", 1, 120, 150, 200, 400),
+    # Ticks wait for the database, not for a processor: threads do, and save a process.
+    "maintenance": Queue("threads", 2, 120, 150, 0, 0),
 }
 """The limit of a backtest is the setting BACKTEST_SECONDS; what stands here is its default."""
 

@@ -61,7 +61,7 @@ def _processes() -> list[Process]:
     return [
         *processes,
         Process("work", worker_command(["backtest", "scan", "data", "report"])),
-        Process("upkeep", worker_command(["maintenance", "notify"], concurrency=1)),
+        Process("upkeep", worker_command(["maintenance", "notify"])),
         Process("beat", beat_command(settings.RUN_DIR)),
         Process("web", web_command(settings.WEB_BIND), settings.WEB_BIND),
     ]
