@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from decimal import Decimal
 from typing import Any
 
 from django.db import models
@@ -80,9 +81,9 @@ class InstrumentDocument(Document):
     primary: str = ""
     currency: str = _DEFAULTS["currency"]
     calendar: str = "XNYS"
-    tick: Number = Instrument._meta.get_field("tick").default
-    lot: Number = Instrument._meta.get_field("lot").default
-    multiplier: Number = Instrument._meta.get_field("multiplier").default
+    tick: Number = Decimal("0.01")
+    lot: Number = Decimal(1)
+    multiplier: Number = Decimal(1)
     margin: Number | None = None
     con_id: int | None = None
     active: bool = True
