@@ -1,5 +1,6 @@
 """manage.py config: what it prints, what it changes, how it ends."""
 
+import re
 import subprocess
 import sys
 from io import StringIO
@@ -108,3 +109,15 @@ def test_a_wrong_option_ends_with_2_in_a_process_of_its_own():
     )
     assert ended.returncode == 2
     assert "invalid choice" in ended.stderr
+
+
+def test_the_example_of_the_page_is_a_configuration_that_is_read_and_written_so(tmp_path):
+    page = (ROOT / "docs/configuration.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "desk.yaml"
+    path.write_text(example)
+    assert config("import", path).strip() == "7 created, 0 changed, 0 deleted, 0 unchanged"
+    assert config("diff", "--prune", path) == ""
+    exported = config("export").splitlines()
+    left_out = [line for line in example.splitlines() if line not in exported]
+    assert left_out == ["  - ex_date: 2020-03-20"]  # an export quotes dates for readers of looser YAML
