@@ -12,11 +12,11 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import models
-from django.db.models import Count, Q
+from django.db.models import Count, Prefetch, Q
 
 from domain.errors import BadInput, UnknownName
 from marketdata import calendars
-from marketdata.models import CorporateAction, Instrument, Watchlist
+from marketdata.models import CorporateAction, Instrument, Watchlist, WatchlistMember
 from marketdata.services import check_symbol, set_watchlist
 from tradingsite.documents import Day, Document, Kind, Number, from_number, read, register, without_empty
 
@@ -154,7 +154,8 @@ class WatchlistKind(Kind[WatchlistDocument, Watchlist]):
     after = ("instrument",)
 
     def rows(self) -> models.QuerySet[Watchlist]:
-        return Watchlist.objects.prefetch_related("members__instrument")
+        members = WatchlistMember.objects.select_related("instrument")
+        return Watchlist.objects.prefetch_related(Prefetch("members", members))
 
     def dump(self, unit: Watchlist) -> dict[str, Any]:
         members = [reference(member.instrument) for member in unit.members.all()]

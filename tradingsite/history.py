@@ -36,7 +36,7 @@ def lock() -> None:
 
 def snapshot_all() -> Snapshot:
     """Every document that there is."""
-    return {(kind.name, unit.pk): kind.dump(unit) for kind in kinds() for unit in kind.rows()}
+    return {(kind.name, unit.pk): kind.dump(unit) for kind in kinds() for unit in kind.all()}
 
 
 def snapshot_of(*rows: models.Model) -> Snapshot:
