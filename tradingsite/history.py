@@ -166,7 +166,7 @@ def revert(
         lock()
         unit: models.Model | None
         unit, now = _standing(kind, change)
-        if now != change.after and not force:
+        if not force and not same(now, change.after):
             state = "is gone" if now is None else "was changed again" if change.after is not None else "is there again"
             raise BadInput(
                 f"{change.kind} {change.name!r} {state} since; look at its newest change, or force the revert"
