@@ -26,7 +26,7 @@ from tradingsite.problems import Problem
 HEADER = "Idempotency-Key"
 # No request takes so long: the web server ends its worker before.
 ABANDONED = timedelta(minutes=5)
-_KEPT_HEADERS = ("Location", "Content-Type")
+_KEPT_HEADERS = ("Location",)
 
 Handler = Callable[[], Response]
 

@@ -25,4 +25,19 @@ QUEUES = {
     "notify": Queue("threads", 4, 60, 90, 0, 0),
     "maintenance": Queue("prefork", 1, 120, 150, 200, 400),
 }
-"""Longest hard limit: 1,860 s. The broker's visibility timeout must stay well above it (`tradingsite.celery`)."""
+"""The limit of a backtest is the setting BACKTEST_SECONDS; what stands here is its default."""
+
+
+def limits(queue: str) -> dict[str, int]:
+    """The time limits of a task on that queue, which hold in whatever worker runs it."""
+    soft, hard = QUEUES[queue].soft_seconds, QUEUES[queue].hard_seconds
+    if queue == "backtest":
+        from django.conf import settings
+
+        soft, hard = settings.BACKTEST_SECONDS, hard_limit(settings.BACKTEST_SECONDS)
+    return {"soft_time_limit": soft, "time_limit": hard}
+
+
+def hard_limit(soft_seconds: int) -> int:
+    """When work that did not end by its soft limit is killed."""
+    return soft_seconds + max(10, soft_seconds // 30)

@@ -147,11 +147,12 @@ def enqueue(run: Run) -> None:
 
 def send(run: Run) -> bool:
     """Send the row's message; False where the queue is out of reach: the row stays queued, and `sweep` sends again."""
-    from celery import current_app
     from kombu.exceptions import OperationalError as QueueError
 
+    from tradingsite.celery import app
+
     try:
-        current_app.send_task(run.task, args=[str(run.pk)], queue=run.queue, expires=RESEND_SECONDS)
+        app.send_task(run.task, args=[str(run.pk)], queue=run.queue, expires=RESEND_SECONDS)
     except (QueueError, OSError) as error:
         log.warning("run %s: the queue is out of reach (%s); it will be told later", run.run_id, error)
         return False
@@ -419,7 +420,7 @@ def explain(error: BaseException) -> str:
     elif isinstance(error, MemoryError):
         text = f"it needed more than {settings.RUN_MEMORY_MB} MB; raise RUN_MEMORY_MB or ask for fewer bars"
     elif name == "SoftTimeLimitExceeded":
-        text = "it took longer than its queue allows; ask for less, or raise the queue's limit"
+        text = "it took longer than is allowed; ask for less, or raise BACKTEST_SECONDS"
     else:
         text = f"{name}: {error}"
     return text[:ERROR_CHARACTERS]
