@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -277,6 +278,7 @@ class Health(Endpoint, APIView):
         return Response(HealthReport(report).data)
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {}
     for name in ("ibdesk", "django", "celery", "numpy", "pyarrow"):

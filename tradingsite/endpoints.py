@@ -9,6 +9,7 @@ from typing import Any, cast
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.core.paginator import Page, Paginator
 from django.db import transaction
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
@@ -116,7 +117,20 @@ class StrictRow(Strict, serializers.ModelSerializer):
 # ---- listing -----------------------------------------------------------------------------------------------------
 
 
+class _ByKeys(Paginator):
+    """Finds the keys of a page first and then its rows, so that no row that is passed over is read or joined."""
+
+    def page(self, number: Any) -> Page[Any]:
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        rows = cast("QuerySet[Any]", self.object_list)
+        keys = list(rows.values_list("pk", flat=True)[first : first + self.per_page])
+        found = {row.pk: row for row in rows.order_by().filter(pk__in=keys)}
+        return Page([found[key] for key in keys if key in found], number, self)
+
+
 class Pages(PageNumberPagination):
+    django_paginator_class = _ByKeys
     page_size = 50
     max_page_size = 500
     page_size_query_param = "page_size"

@@ -29,19 +29,15 @@ What is not listed is denied. Facts (bars, orders, fills, runs' states) are writ
 def page(answers: Mapping[str, str]) -> str:
     """The whole page; `answers` says the lowest role of each call."""
     text = HEAD + _rows()
-    text += (
-        "\n## Other permissions\n\n| Permission | " + " | ".join(Role.values) + " |\n|---|" + "---|" * len(Role) + "\n"
-    )
+    text += "\n## Other permissions\n\n" + _head("Permission")
     held = {role: permissions_of(role) for role in Role}
     words = ("view", "add", "change", "delete")
     for label, codename in sorted(held[Role.ADMIN]):
         if codename.split("_")[0] not in words:
             marks = " | ".join("yes" if (label, codename) in held[role] else "" for role in Role)
             text += f"| {label}.{codename} | {marks} |\n"
-    text += (
-        "\n## The API\n\nThe lowest role that each call of `/api/v1` answers. *Logged in*: every person, but no token;"
-    )
-    text += " *anybody*: every person and token.\n\n| Call | Lowest role |\n|---|---|\n"
+    text += "\n## The API\n\nThe lowest role that each call of `/api/v1` answers. *Logged in*: every person, but no"
+    text += " token; *anybody*: every person and token.\n\n| Call | Lowest role |\n|---|---|\n"
     return text + "".join(f"| `{call}` | {role} |\n" for call, role in answers.items())
 
 

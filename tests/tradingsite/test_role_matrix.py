@@ -104,10 +104,8 @@ def _walk(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _readable(pattern: Any) -> str:
     if hasattr(pattern, "_route"):
-        parts = str(pattern).split("<")
-        return "".join(
-            [parts[0], *("<" + part.rpartition(":")[2] if ":" in part else "<" + part for part in parts[1:])]
-        )
+        first, *parts = str(pattern).split("<")
+        return "".join([first, *("<" + part.rpartition(":")[2] for part in parts)])
     return str(simplify_regex(str(pattern))).lstrip("/")
 
 
