@@ -28,7 +28,7 @@ from marketdata.models import BarImport, CorporateAction, Instrument, Watchlist,
 from marketdata.services import check_symbol, set_watchlist
 from marketdata.uploads import MAX_UPLOAD_BYTES, queue_import
 from tradingsite import problems
-from tradingsite.documents import MAX_INTEGER
+from tradingsite.strictjson import MAX_INTEGER
 from tradingsite.endpoints import Endpoint, IdFilter, Ordering, Strict, StrictRow, one_of, whole_number
 from tradingsite.runs import Run, enqueue
 from tradingsite.runviews import DETAILS, LISTED, Asked, RunFields, RunFilter, RunViews, accepted

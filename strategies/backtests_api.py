@@ -29,7 +29,7 @@ from strategies.backtests import queue_backtest, run_directory
 from strategies.config import BacktestConfig, parse_config
 from strategies.models import Backtest, StrategyConfig
 from strategies.services import config_of
-from tradingsite.documents import MAX_INTEGER
+from tradingsite.strictjson import MAX_INTEGER
 from tradingsite.endpoints import Strict, StrictRow, one_of, whole_number
 from tradingsite.exports import write_csv
 from tradingsite.problems import Problem

@@ -23,7 +23,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tradingsite.access import StrangerThrottle
-from tradingsite.documents import MAX_INTEGER, check_text
+from tradingsite.strictjson import MAX_INTEGER, check_text
 from tradingsite.idempotency import HEADER, answer_once
 from tradingsite.problems import CONTENT_TYPE, Problem, as_fields
 

@@ -217,7 +217,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["tradingsite.access.Permitted"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["tradingsite.documents.StrictJson"],
+    "DEFAULT_PARSER_CLASSES": ["tradingsite.strictjson.StrictJson"],
     "DEFAULT_THROTTLE_CLASSES": ["tradingsite.access.PersonThrottle", "tradingsite.access.HeavyThrottle"],
     # Counted in each web process by itself. Heavy: bars, coverage, ledgers, uploads, starting backtests.
     "DEFAULT_THROTTLE_RATES": {
