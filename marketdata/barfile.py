@@ -29,7 +29,7 @@ def encode_bars(series: BarSeries) -> Any:
 
     sink = pa.BufferOutputStream()
     pq.write_table(
-        _as_table(series),
+        as_table(series),
         sink,
         row_group_size=max(len(series), 1),
         compression="lz4",
@@ -61,7 +61,8 @@ def decode_bars(data: Any, timeframe: Timeframe, adjustment: Adjustment) -> BarS
     return BarSeries(timeframe, adjustment=adjustment, **columns)
 
 
-def _as_table(series: BarSeries) -> pa.Table:
+def as_table(series: BarSeries) -> pa.Table:
+    """The bars as an Arrow table; unknown volume (NaN) is null."""
     import pyarrow as pa
 
     times, number = pa.timestamp("ns", "UTC"), pa.float64()

@@ -139,7 +139,7 @@ def read_bars(
     """
     frame = Timeframe.parse(timeframe) if isinstance(timeframe, str) else timeframe
     held = list(BarFile.objects.of_series(instrument, frame, what).order_by("partition"))
-    basis = _choose_basis(instrument, frame, what, held, adjustment)
+    basis = choose_basis(instrument, frame, what, held, adjustment)
     folder = bars_folder()
     wanted = [row for row in held if row.adjustment == basis and _overlaps(row, start_ns, end_ns)]
     pieces = (load_file(folder, row).between(start_ns, end_ns) for row in wanted)
@@ -178,7 +178,7 @@ def anchor_day(instrument: Instrument, bars: BarSeries, sessions: SessionTable) 
     """The exchange date up to which stored adjusted prices contain the splits: that of the last bar of their series,
     of which `bars` may be a part."""
     rows = BarFile.objects.filter(instrument=instrument, timeframe=bars.timeframe, adjustment=bars.adjustment)
-    last = _as_ns(max(row.end for row in rows)) - 1
+    last = as_ns(max(row.end for row in rows)) - 1
     return int(sessions.trading_dates(np.array([last]))[0])
 
 
@@ -354,9 +354,10 @@ def _compare(base: BarSeries | None, part: BarSeries) -> tuple[int, int, int]:
 # Reading
 
 
-def _choose_basis(
+def choose_basis(
     instrument: Instrument, frame: Timeframe, what: str, held: Sequence[BarFile], wanted: Adjustment | str | None
 ) -> Adjustment:
+    """The adjustment to read of a series whose rows are `held`, as `read_bars` chooses it; BadInput where it cannot."""
     bases = sorted({row.adjustment for row in held})
     if not bases:
         others = sorted({row.timeframe for row in BarFile.objects.filter(instrument=instrument, what=what)})
@@ -376,7 +377,7 @@ def _choose_basis(
 
 
 def _overlaps(row: BarFile, start_ns: int | None, end_ns: int | None) -> bool:
-    return (start_ns is None or _as_ns(row.end) > start_ns) and (end_ns is None or _as_ns(row.start) < end_ns)
+    return (start_ns is None or as_ns(row.end) > start_ns) and (end_ns is None or as_ns(row.start) < end_ns)
 
 
 def _as_datetime(ns: int, up: bool = False) -> dt.datetime:
@@ -385,7 +386,7 @@ def _as_datetime(ns: int, up: bool = False) -> dt.datetime:
     return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=whole + (up and rest > 0))
 
 
-def _as_ns(moment: dt.datetime) -> int:
+def as_ns(moment: dt.datetime) -> int:
     return (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1) * 1000
 
 

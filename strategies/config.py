@@ -45,11 +45,12 @@ def _read_moment(value: Any) -> Any:
         if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
             return dt.date.fromisoformat(text).isoformat()
         moment = dt.datetime.fromisoformat(text)
-    except ValueError:
+        in_utc = moment if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    except (ValueError, OverflowError):  # no date, or in UTC one before the year 1 or after 9999
         raise ValueError(f"{text[:40]!r} is no date; write 2013-10-07, or a time as 2013-10-07T14:30Z") from None
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone; write {text}Z for UTC, or a date alone for the exchange's day")
-    return moment.astimezone(dt.UTC).isoformat()
+    return in_utc.isoformat()
 
 
 Moment = Annotated[str | None, BeforeValidator(_read_moment)]

@@ -204,6 +204,63 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 20
 # A second factor for those who can trade or change limits. Off until devices are enrolled, then put it on.
 REQUIRE_OTP = env.bool("REQUIRE_OTP", default=False)
 KNOX_TOKEN_MODEL = "tradingsite.ApiToken"  # nosec B105
+# Its migrations make the table of its own tokens too, which nothing here uses or empties.
+MIGRATION_MODULES = {"knox": None}
+
+# ---- the REST API ------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    # A token first: its header is what a 401 asks for.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tradingsite.access.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["tradingsite.access.Permitted"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["tradingsite.strictjson.StrictJson"],
+    "DEFAULT_THROTTLE_CLASSES": ["tradingsite.access.PersonThrottle", "tradingsite.access.HeavyThrottle"],
+    # Counted in each web process by itself. Heavy: bars, coverage, ledgers, uploads, starting backtests.
+    "DEFAULT_THROTTLE_RATES": {
+        "stranger": env.str("API_RATE_STRANGER", default="60/min"),
+        "person": env.str("API_RATE_PERSON", default="1200/min"),
+        "heavy": env.str("API_RATE_HEAVY", default="300/min"),
+    },
+    "DEFAULT_PAGINATION_CLASS": "tradingsite.endpoints.Pages",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "tradingsite.problems.handle",
+    "URL_FORMAT_OVERRIDE": None,
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "ibdesk",
+    "DESCRIPTION": "A self-hosted trading platform for Interactive Brokers.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_PERMISSIONS": ["tradingsite.access.Permitted"],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "RunState": "tradingsite.runviews.STATES",
+        "OrderState": "execution.api.ORDER_STATES",
+        "ActionKind": "marketdata.api.ACTION_KINDS",
+        "AccountKind": "execution.api.ACCOUNT_KINDS",
+        "InstrumentKind": "marketdata.api.INSTRUMENT_KINDS",
+        "RunKind": [("barimport", "barimport"), ("backtest", "backtest"), ("report", "report")],
+        "AlertLevel": "reports.api.LEVELS",
+        "HaltLevel": "execution.api.HALT_LEVELS",
+        "What": "marketdata.models.What.choices",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "tradingsite.schema.add_problems",
+    ],
+}
+REST_KNOX = {"AUTO_REFRESH": False, "TOKEN_MODEL": KNOX_TOKEN_MODEL}
 
 # ---- work in the background ---------------------------------------------------------------------------------------
 

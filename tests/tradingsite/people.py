@@ -1,0 +1,46 @@
+"""People of every role, and clients that speak for them."""
+
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from rest_framework.test import APIClient
+
+from tradingsite.models import ApiToken, Role
+from tradingsite.roles import write_roles
+
+ROOT = "/api/v1"
+
+
+def person(role: Role | str | None, name: str = "") -> User:
+    """A user in the group of a role, None: in none. The groups are as after `migrate`."""
+    if not Group.objects.filter(name=Role.ADMIN, permissions__isnull=False).exists():
+        write_roles()
+    user = User.objects.create_user(name or f"{role or 'nobody'}-{User.objects.count()}", password=None)
+    if role is not None:
+        user.groups.add(Group.objects.get(name=str(role)))
+    return user
+
+
+def session(user: User | None) -> APIClient:
+    """A browser that is logged in; None: a stranger's."""
+    client = APIClient()
+    if user is not None:
+        client.force_login(user)
+    return client
+
+
+def by_token(user: User, scope: Role | str) -> APIClient:
+    _, secret = ApiToken.objects.create(user, name="test", scope=scope)
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {secret}")
+    return client
+
+
+def problem(response: Any, status: int) -> dict[str, Any]:
+    """The problem details of an answer, which must have this status."""
+    assert response.status_code == status, (response.status_code, response.content[:500])
+    assert response["Content-Type"] == "application/problem+json"
+    found = response.json()
+    assert found["status"] == status
+    assert found["title"] and found["detail"]
+    return found
