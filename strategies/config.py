@@ -20,7 +20,7 @@ from domain.orders import OrderType, TimeInForce
 from domain.risk import RiskLimits
 from domain.sizing import Sizing, SizingKind
 from domain.timeframe import Timeframe
-from strategies.configfile import parse_yaml
+from tradingsite.configfile import parse_yaml
 
 # Orders are sized at a close and fill at the next open: what is left over pays for the gap and the costs.
 INVESTED = 0.95
