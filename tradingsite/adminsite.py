@@ -67,7 +67,7 @@ class _Page(ModelAdmin):
         ]
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:  # type: ignore[override]
+    def response_action(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         response = super().response_action(request, queryset)
         came_from = request.POST.get("_page")
         if came_from and isinstance(response, HttpResponseRedirect) and response.url == request.get_full_path():
@@ -137,7 +137,7 @@ def tell_fault(model_admin: admin.ModelAdmin, request: HttpRequest, row: Any, er
 @admin.action(description="Export as CSV", permissions=["view"])
 def export_csv(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet) -> StreamingHttpResponse:
     """The chosen rows with the columns that the list shows."""
-    columns = [name for name in model_admin.get_list_display(request) if name != "action_checkbox"]
+    columns: list[Any] = [name for name in model_admin.get_list_display(request) if name != "action_checkbox"]
     header = [_label(model_admin, name) for name in columns]
     related = [each for each in columns if _is_relation(model_admin.model, each)]
     rows = queryset.select_related(*related) if related else queryset

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 from tradingsite.embedded import embedded_queue_url
 
@@ -97,6 +98,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "tradingsite.contentpolicy.allow_alpine",
 ]
 
 ROOT_URLCONF = "tradingsite.urls"
@@ -197,12 +199,26 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
+# What the admin adds to it on its own pages is in tradingsite/contentpolicy.py.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
 DATA_UPLOAD_MAX_NUMBER_FILES = 20
 # A second factor for those who can trade or change limits. Off until devices are enrolled, then put it on.
 REQUIRE_OTP = env.bool("REQUIRE_OTP", default=False)
 KNOX_TOKEN_MODEL = "tradingsite.ApiToken"  # nosec B105
+
+# ---- the look of the admin ---------------------------------------------------------------------------------------
+
+UNFOLD = {
+    "SITE_TITLE": "ibdesk",
+    "SITE_HEADER": "ibdesk",
+    "SITE_SYMBOL": "candlestick_chart",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": True,
+    "ENVIRONMENT": "execution.admin.environment_badge",
+    "STYLES": [lambda request: static("tradingsite/admin.css")],
+    "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": "tradingsite.navigation.sidebar"},
+}
 
 # ---- work in the background ---------------------------------------------------------------------------------------
 
