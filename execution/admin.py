@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from domain.errors import BadInput
 from execution import models, services
-from tradingsite.adminsite import UNCOUNTED, FactAdmin, badge, tell_fault
+from tradingsite.adminsite import UNCOUNTED, FactAdmin, badge, number, tell_fault
 
 _MOODS = {"filled": "good", "denied": "bad", "rejected": "bad", "unknown": "warn", "cancelled": "warn"}
 
@@ -34,7 +34,8 @@ class AccountAdmin(FactAdmin):
 @admin.register(models.AccountValue)
 class AccountValueAdmin(FactAdmin):
     paginator = UNCOUNTED
-    list_display = ("account", "time", "equity", "cash", "day_pnl")
+    list_display = ("account", "time", "worth", "money", "gain")
+    worth, money, gain = number("equity", ",.2f"), number("cash", ",.2f"), number("day_pnl", "+,.2f")
     list_filter = ("account",)
     list_select_related = ("account",)
 
@@ -43,12 +44,13 @@ class AccountValueAdmin(FactAdmin):
 class OrderAdmin(FactAdmin):
     paginator = UNCOUNTED
     list_display = (
-        "ref", "created", "account", "instrument", "side", "quantity", "order_type", "how", "filled", "average_price",
-        "strategy",
+        "ref", "created", "account", "instrument", "side", "size", "order_type", "how", "done", "price", "strategy",
     )  # fmt: skip
     list_filter = ("state", "side", "account")
     search_fields = ("=ref", "=instrument__symbol", "=perm_id")
     list_select_related = ("account", "instrument")
+
+    size, done, price = number("quantity"), number("filled"), number("average_price")
 
     @admin.display(description="state", ordering="state")
     def how(self, obj: models.Order) -> str:
@@ -58,7 +60,8 @@ class OrderAdmin(FactAdmin):
 @admin.register(models.Fill)
 class FillAdmin(FactAdmin):
     paginator = UNCOUNTED
-    list_display = ("time", "account", "instrument", "side", "quantity", "price", "commission", "exec_id")
+    list_display = ("time", "account", "instrument", "side", "size", "paid", "fee", "exec_id")
+    size, paid, fee = number("quantity"), number("price"), number("commission")
     list_filter = ("side", "account")
     search_fields = ("=exec_id", "=instrument__symbol", "=order__ref")
     list_select_related = ("account", "instrument")
@@ -66,7 +69,8 @@ class FillAdmin(FactAdmin):
 
 @admin.register(models.Position)
 class PositionAdmin(FactAdmin):
-    list_display = ("account", "instrument", "quantity", "average_price", "last_price", "halted", "updated")
+    list_display = ("account", "instrument", "size", "cost", "last", "halted", "updated")
+    size, cost, last = number("quantity"), number("average_price"), number("last_price")
     list_filter = ("account", "halted")
     search_fields = ("=instrument__symbol",)
     list_select_related = ("account", "instrument")
@@ -80,10 +84,13 @@ class KillSwitchAdmin(FactAdmin):
     list_filter = ("level", ("released", admin.EmptyFieldListFilter))
     list_select_related = ("account", "engaged_by", "released_by")
     actions: Any = ("release_switches",)
-    fields = ("account", "level", "reason", "engaged", "engaged_by", "released", "released_by")
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.fields if obj else ("account", "level", "reason")
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            warning = "Saving engages it at once. Another person than you must release it. No account: all of them."
+            return [(None, {"fields": ("account", "level", "reason"), "description": warning})]
+        times = ("engaged", "engaged_by", "released", "released_by")
+        return [(None, {"fields": ("halts", "level", "reason", *times)})]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("execution.halt")

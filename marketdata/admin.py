@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from domain.errors import BadInput
 from marketdata import calendars, models, services
 from marketdata.symbols import MAX_BYTES, read_file, read_symbols, show_symbols
-from tradingsite.adminsite import UNCOUNTED, ConfigAdmin, FactAdmin, badge, widget_for, yaml_block
+from tradingsite.adminsite import UNCOUNTED, ConfigAdmin, FactAdmin, badge, number, widget_for, yaml_block
 from tradingsite.runadmin import RunAdmin, sections
 
 
@@ -164,7 +164,8 @@ class CorporateActionForm(forms.ModelForm):
 @admin.register(models.CorporateAction)
 class CorporateActionAdmin(ConfigAdmin):
     form = CorporateActionForm
-    list_display = ("instrument", "ex_date", "kind", "value", "source")
+    list_display = ("instrument", "ex_date", "kind", "amount", "source")
+    amount = number("value")
     list_filter = ("kind", "source")
     search_fields = ("=instrument__symbol",)
     date_hierarchy = "ex_date"
@@ -191,7 +192,9 @@ class BarFileAdmin(FactAdmin):
 @admin.register(models.Bar)
 class BarAdmin(FactAdmin):
     paginator = UNCOUNTED
-    list_display = ("instrument", "timeframe", "start", "open", "high", "low", "close", "volume", "origin")
+    list_display = ("instrument", "timeframe", "start", "first", "top", "bottom", "last", "traded", "origin")
+    first, top, bottom = number("open"), number("high"), number("low")
+    last, traded = number("close"), number("volume")
     list_filter = ("timeframe", "origin")
     search_fields = ("=instrument__symbol",)
     list_select_related = ("instrument",)
@@ -199,7 +202,7 @@ class BarAdmin(FactAdmin):
 
 @admin.register(models.BarImport)
 class BarImportAdmin(RunAdmin):
-    list_display = ("name", "how", "bar", "created", "elapsed", "attempts", "who")
+    list_display = ("name", "how", "bar", "created", "elapsed", "tries", "who")
     search_fields = ("name", "=id")
     fieldsets = sections("name", "bytes", extra=[("Report", {"fields": ("kept",)})])
 

@@ -17,7 +17,7 @@ from strategies import registry
 from strategies.backtests import queue_backtest
 from strategies.config import parse_config
 from strategies.models import Backtest
-from tradingsite.adminsite import FactAdmin, badge, link_to
+from tradingsite.adminsite import FactAdmin, badge, link_to, number
 from tradingsite.runadmin import RunAdmin, may, sections, start_runs
 from tradingsite.runs import Run
 
@@ -25,8 +25,7 @@ from tradingsite.runs import Run
 @admin.register(Backtest)
 class BacktestAdmin(RunAdmin):
     list_display = (
-        "run", "strategy", "instruments", "timeframe", "how", "bar", "created", "elapsed", "attempts", "who",
-        "gain", "sharpe", "tag",
+        "run", "strategy", "on", "how", "bar", "created", "elapsed", "tries", "who", "gain", "ratio", "tag",
     )  # fmt: skip
     list_filter: Any = ("state", "origin", "strategy", "timeframe", "archived")
     search_fields = ("directory", "instruments", "tag", "config_hash", "result_hash")
@@ -46,6 +45,11 @@ class BacktestAdmin(RunAdmin):
         ],
     )  # fmt: skip
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Without figures where there is no result."""
+        has_result = obj is not None and obj.state == Run.State.SUCCEEDED
+        return [each for each in self.fieldsets if has_result or each[0] != "Result"]
+
     def has_report_permission(self, request: HttpRequest) -> bool:
         return may(request, Report, "add")
 
@@ -62,9 +66,12 @@ class BacktestAdmin(RunAdmin):
     def make_report(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         return start_runs(self, request, queryset, lambda row: _queue_report(row, request))
 
-    @admin.display(description="return", ordering="total_return")
-    def gain(self, obj: Backtest) -> str:
-        return "-" if obj.total_return is None else f"{obj.total_return:+.2%}"
+    gain, ratio = number("total_return", "+.2%", description="return"), number("sharpe", ".2f")
+
+    @admin.display(description="on", ordering="instruments")
+    def on(self, obj: Backtest) -> str:
+        shown = obj.instruments if len(obj.instruments) <= 40 else f"{obj.instruments[:38]} …"
+        return f"{shown} {obj.timeframe}"
 
     @admin.display(description="configuration of")
     def made_from(self, obj: Backtest) -> str:
@@ -92,7 +99,7 @@ def _queue_report(row: Backtest, request: HttpRequest) -> Report:
 
 @admin.register(Report)
 class ReportAdmin(RunAdmin):
-    list_display = ("run", "of", "how", "bar", "created", "elapsed", "attempts", "who")
+    list_display = ("run", "of", "how", "bar", "created", "elapsed", "tries", "who")
     search_fields = ("=backtest__directory",)
     list_select_related: Any = ("backtest", "started_by")
     fieldsets = sections("of")

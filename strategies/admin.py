@@ -42,10 +42,13 @@ class Unknown(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
+TITLES = {"params": "Parameters", "sizes": "Sizing"}
+
+
 def tabs(parameters: Models) -> list[tuple[str, dict[str, Any]]]:
     """A tab of fields for each model, and one with all of them as YAML."""
     found = [
-        (plain(name), {"fields": field_names(model, f"{name}__"), "classes": ("tab",)})
+        (TITLES.get(name, plain(name)), {"fields": field_names(model, f"{name}__"), "classes": ("tab",)})
         for name, model in parameters.items()
     ]
     raw = [each for name in parameters for each in (f"{name}_edit_as", f"{name}_yaml")]
@@ -119,6 +122,9 @@ class StrategyConfigForm(ParameterForm):
             row.params = {}
         row.sizes = {"sizing": row.sizing}
         super().__init__(data, *args, **kwargs)
+        for name, title in TITLES.items():
+            self.fields[f"{name}_edit_as"].label = f"{title}: what counts"
+            self.fields[f"{name}_yaml"].label = f"{title} as YAML"
         choices = [(name, f"{name}: {entry.strategy.summary}") for name, entry in registry.entries().items()]
         if self.chosen not in registry.entries():
             choices.insert(0, (self.chosen, f"{self.chosen} (not known any more)" if self.chosen else "---------"))
@@ -205,7 +211,7 @@ class StrategyConfigAdmin(ConfigAdmin):
     actions: Any = ("run_backtest",)
 
     class Media:
-        js = ("tradingsite/strategy-form.js",)
+        js = ("ibdesk/strategy-form.js",)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         chosen = _strategy_of(request, obj)

@@ -26,7 +26,7 @@ admin.site.unregister(
     [User, Group, TOTPDevice, PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule]
 )
 
-_RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
+_RIGHTS = ("is_active", "is_staff", "is_superuser", "groups")
 
 
 @admin.register(User)
@@ -39,7 +39,7 @@ class UserAdmin(StockUserAdmin, ConfigAdmin):
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "roles", "email", "is_active", "is_superuser", "last_login")
     list_filter = ("groups", "is_active", "is_superuser")
-    filter_horizontal = ("groups",)
+    filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined")
     fieldsets = (
         (None, {"fields": ("username", "password")}),
@@ -59,7 +59,19 @@ class UserAdmin(StockUserAdmin, ConfigAdmin):
         fixed = super().get_readonly_fields(request, obj)
         if obj is not None and obj.pk == request.user.pk:
             return (*fixed, *_RIGHTS)
-        return fixed if request.user.is_superuser else (*fixed, "is_superuser", "user_permissions")
+        return fixed if request.user.is_superuser else (*fixed, "is_superuser")
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if db_field.name == "groups" and field is not None:
+            field.label, field.help_text = (
+                "Roles",
+                "Each may do what the one before it may: viewer, researcher, trader, admin.",
+            )
+            boxes: Any = widget_for(forms.CheckboxSelectMultiple())
+            boxes.choices = field.choices
+            field.widget = boxes
+        return field
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"is_staff": True, **super().get_changeform_initial_data(request)}

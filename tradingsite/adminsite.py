@@ -12,7 +12,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import label_for_field, lookup_field
 from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, TextField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -36,6 +36,7 @@ _WIDGETS: dict[type[forms.Widget], Callable[..., forms.Widget]] = {
     forms.CheckboxInput: widgets.UnfoldBooleanSwitchWidget,
     forms.Select: widgets.UnfoldAdminSelectWidget,
     forms.RadioSelect: lambda attrs: widgets.UnfoldAdminRadioSelectWidget(attrs=attrs),
+    forms.CheckboxSelectMultiple: widgets.UnfoldAdminCheckboxSelectMultipleWidget,
     forms.FileInput: widgets.UnfoldAdminFileFieldWidget,
 }
 
@@ -51,6 +52,7 @@ class _Page(ModelAdmin):
 
     list_per_page = 50
     show_full_result_count = False
+    formfield_overrides: Any = {TextField: {"widget": widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3})}}
     change_form_outer_before_template = "admin/buttons.html"
 
     def fits(self, action: str, obj: Any) -> bool:
@@ -127,6 +129,21 @@ def badge(text: str, mood: str) -> str:
     return format_html('<span class="desk-badge desk-{}">{}</span>', mood, text)
 
 
+def number(field: str, pattern: str = "", *, description: str = "") -> Any:
+    """A column of a number: without zeros that say nothing, or by `pattern`, at the right. In CSV it stays a number."""
+
+    @admin.display(description=description or field.replace("_", " "), ordering=field)
+    def column(row: Any) -> str:
+        value = getattr(row, field)
+        if value is None:
+            return "-"
+        shown = format(value, pattern) if pattern else f"{value.normalize():f}"
+        return format_html('<span class="desk-number">{}</span>', shown)
+
+    column.csv_field = field  # type: ignore[attr-defined]
+    return staticmethod(column)
+
+
 def tell_fault(model_admin: admin.ModelAdmin, request: HttpRequest, row: Any, error: BadInput) -> None:
     model_admin.message_user(request, f"{row}: {error}", messages.ERROR)
 
@@ -167,6 +184,7 @@ def _cells(model_admin: admin.ModelAdmin, rows: QuerySet, columns: Iterable[Any]
 
 
 def _cell(model_admin: admin.ModelAdmin, row: Model, name: Any) -> Any:
+    name = getattr(getattr(model_admin, str(name), None), "csv_field", name)
     try:
         field, _function, value = lookup_field(name, row, model_admin)
     except ObjectDoesNotExist:

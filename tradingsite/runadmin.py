@@ -96,6 +96,10 @@ class RunAdmin(FactAdmin):
             percent,
         )
 
+    @admin.display(description="tries", ordering="attempts")
+    def tries(self, obj: Run) -> int:
+        return obj.attempts
+
     @admin.display(description="elapsed")
     def elapsed(self, obj: Run) -> str:
         if obj.started is None:

@@ -142,6 +142,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
+FORMAT_MODULE_PATH = "tradingsite.formats"
 STATIC_URL = "static/"
 # Where `collectstatic` has put the packages' files; without it they are served from the packages themselves.
 STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
@@ -216,7 +217,8 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": True,
     "ENVIRONMENT": "execution.admin.environment_badge",
-    "STYLES": [lambda request: static("tradingsite/admin.css")],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("ibdesk/favicon.svg")}],
+    "STYLES": [lambda request: static("ibdesk/admin-desk.css")],
     "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": "tradingsite.navigation.sidebar"},
 }
 
