@@ -12,6 +12,7 @@ from domain.errors import BadInput
 from marketdata import calendars, models, services
 from marketdata.symbols import MAX_BYTES, read_file, read_symbols, show_symbols
 from tradingsite.adminsite import UNCOUNTED, ConfigAdmin, FactAdmin, badge, number, widget_for, yaml_block
+from tradingsite.history_admin import RecordedChanges
 from tradingsite.runadmin import RunAdmin, sections
 
 
@@ -35,7 +36,7 @@ def check_calendar(name: str) -> str:
 
 
 @admin.register(models.Instrument)
-class InstrumentAdmin(ConfigAdmin):
+class InstrumentAdmin(RecordedChanges, ConfigAdmin):
     form = InstrumentForm
     list_display = ("symbol", "name", "kind", "exchange", "currency", "calendar", "active", "held")
     list_filter = ("kind", "active", "exchange", "currency")
@@ -110,7 +111,7 @@ class WatchlistForm(forms.ModelForm):
 
 
 @admin.register(models.Watchlist)
-class WatchlistAdmin(ConfigAdmin):
+class WatchlistAdmin(RecordedChanges, ConfigAdmin):
     form = WatchlistForm
     list_display = ("name", "tags", "count")
     search_fields = ("name", "tags")
@@ -127,8 +128,8 @@ class WatchlistAdmin(ConfigAdmin):
         return ("listed",)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
         services.set_watchlist(name=form.instance.name, instruments=form.members)
+        super().save_related(request, form, formsets, change)  # records what has changed
 
     @admin.display(description="instruments", ordering="count")
     def count(self, obj: Any) -> int:
@@ -162,7 +163,7 @@ class CorporateActionForm(forms.ModelForm):
 
 
 @admin.register(models.CorporateAction)
-class CorporateActionAdmin(ConfigAdmin):
+class CorporateActionAdmin(RecordedChanges, ConfigAdmin):
     form = CorporateActionForm
     list_display = ("instrument", "ex_date", "kind", "amount", "source")
     amount = number("value")

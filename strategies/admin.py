@@ -20,6 +20,7 @@ from strategies.backtests import queue_backtest
 from strategies.config import DataConfig, ExecutionConfig, Moment, RiskConfig, SizingConfig
 from strategies.services import config_of, plan_schedule
 from tradingsite.adminsite import ConfigAdmin, widget_for, yaml_block
+from tradingsite.history_admin import RecordedChanges
 from tradingsite.paramforms import ParameterForm, field_names, parameter_form
 from tradingsite.paramslots import plain
 from tradingsite.runadmin import may, start_runs
@@ -73,7 +74,7 @@ LIMITS: Models = {"limits": RiskConfig}
 
 
 @admin.register(models.RiskProfile)
-class RiskProfileAdmin(ConfigAdmin):
+class RiskProfileAdmin(RecordedChanges, ConfigAdmin):
     form = parameter_form(RiskProfileForm, LIMITS, widget_for)
     list_display = ("name", "rules", "updated")
     search_fields = ("name", "notes")
@@ -202,7 +203,7 @@ def _parameters(name: str) -> Models:
 
 
 @admin.register(models.StrategyConfig)
-class StrategyConfigAdmin(ConfigAdmin):
+class StrategyConfigAdmin(RecordedChanges, ConfigAdmin):
     list_display = ("name", "strategy", "timeframe", "traded", "risk_profile", "updated")
     list_filter = ("strategy", "timeframe", "risk_profile")
     search_fields = ("name", "strategy", "symbols", "notes")
@@ -282,7 +283,7 @@ class ScheduledBacktestForm(forms.ModelForm):
 
 
 @admin.register(models.ScheduledBacktest)
-class ScheduledBacktestAdmin(ConfigAdmin):
+class ScheduledBacktestAdmin(RecordedChanges, ConfigAdmin):
     form = ScheduledBacktestForm
     list_display = ("name", "strategy_config", "enabled", "every", "when", "calendar", "next_run_at", "last_run_at")
     list_filter = ("enabled", "every", "calendar")
@@ -296,7 +297,7 @@ class ScheduledBacktestAdmin(ConfigAdmin):
     readonly_fields = ("next_run_at", "last_run_at")
     actions: Any = ("run_now",)
 
-    def save_model(self, request: HttpRequest, obj: models.ScheduledBacktest, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         plan_schedule(schedule=obj, now=timezone.now())
 

@@ -1,4 +1,4 @@
-"""People and their keys, beat's ticks, signs of life and the record of changes."""
+"""People and their keys, beat's ticks and signs of life. The record of changes is in `history_admin`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from tradingsite.adminsite import ConfigAdmin, FactAdmin, badge, export_csv, widget_for, yaml_block
-from tradingsite.models import AnsweredRequest, ApiToken, ConfigChange, Heartbeat
+from tradingsite import history_admin  # noqa: F401 - registers the changes of configuration
+from tradingsite.adminsite import ConfigAdmin, FactAdmin, export_csv, widget_for, yaml_block
+from tradingsite.models import AnsweredRequest, ApiToken, Heartbeat
 from tradingsite.ticks import TICKS
 
 admin.site.add_action(export_csv)
@@ -148,30 +149,6 @@ class AnsweredRequestAdmin(FactAdmin):
     list_display = ("key", "user", "status", "created")
     list_select_related = ("user",)
     fields = ("key", "user", "fingerprint", "status", "created")
-
-
-@admin.register(ConfigChange)
-class ConfigChangeAdmin(FactAdmin):
-    list_display = ("at", "kind", "name", "what", "actor", "source", "reason")
-    list_filter = ("kind", "source")
-    search_fields = ("name", "reason")
-    date_hierarchy = "at"
-    list_select_related = ("actor",)
-    fields = ("at", "kind", "name", "actor", "address", "source", "reason", "old", "new")
-
-    @admin.display(description="change")
-    def what(self, obj: ConfigChange) -> str:
-        if obj.before is None:
-            return badge("created", "good")
-        return badge("deleted", "bad") if obj.after is None else badge("changed", "calm")
-
-    @admin.display(description="before")
-    def old(self, obj: ConfigChange) -> str:
-        return yaml_block(obj.before)
-
-    @admin.display(description="after")
-    def new(self, obj: ConfigChange) -> str:
-        return yaml_block(obj.after)
 
 
 class TickForm(forms.ModelForm):

@@ -78,7 +78,8 @@ class _Page(ModelAdmin):
 
 
 class ConfigAdmin(_Page):
-    """Rows that people edit, each as their role's permissions say."""
+    """Rows that people edit, each as their role's permissions say. Those that have a document put `RecordedChanges`
+    before it."""
 
     warn_unsaved_form = True
 
