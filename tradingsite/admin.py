@@ -103,7 +103,7 @@ class GroupAdmin(FactAdmin):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(FactAdmin):
-    """Made by their owners; an admin may revoke them. The hash is nobody's business."""
+    """Made by their owners; an admin may revoke them. The token itself is kept nowhere; its hash is the row's key."""
 
     removable = True
     list_display = ("name", "user", "scope", "created", "expiry", "last_used")
