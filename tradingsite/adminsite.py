@@ -5,7 +5,9 @@ Together with UNFOLD in the settings and templates/admin this is all that knows 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from django import forms
@@ -159,7 +161,7 @@ def export_csv(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: Qu
     header = [_label(model_admin, name) for name in columns]
     related = [each for each in columns if _is_relation(model_admin.model, each)]
     rows = queryset.select_related(*related) if related else queryset
-    lines = write_csv(header, _cells(model_admin, rows, columns))
+    lines = write_csv(chain([header], _cells(model_admin, rows, columns)))
     name = str(model_admin.opts.verbose_name_plural).replace(" ", "-")
     return StreamingHttpResponse(
         lines,
@@ -192,4 +194,6 @@ def _cell(model_admin: admin.ModelAdmin, row: Model, name: Any) -> Any:
         return None
     if field is not None and field.choices:
         return dict(field.flatchoices).get(value, value)
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
     return strip_tags(value) if hasattr(value, "__html__") else value

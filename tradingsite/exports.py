@@ -1,46 +1,43 @@
-"""Tables as CSV that a spreadsheet takes for data, never for formulas."""
+"""CSV that a spreadsheet opens without running anything in it."""
 
 from __future__ import annotations
 
 import csv
-import datetime as dt
+import io
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
-from itertools import chain
 from typing import Any
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
-
-
-class _Line:
-    """A file that keeps the last line written."""
-
-    text = ""
-
-    def write(self, text: str) -> int:
-        self.text = text
-        return len(text)
+# What a spreadsheet takes for the beginning of a formula, or drops before it.
+_LIVE = ("=", "+", "-", "@", "\t", "\r", "\0")
 
 
 def csv_cell(value: Any) -> str | int | float:
-    """The value as a cell: numbers as they are, times in ISO 8601; a text that a spreadsheet would run as a formula
-    gets a quote before it."""
+    """The value as a cell: numbers as they are, None empty, and a text that could be a formula behind a quote."""
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return value
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    text = value.isoformat() if isinstance(value, dt.date | dt.time) else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "" if value != value else value
+    text = str(value).replace("\0", "")
+    return "'" + text if str(value).startswith(_LIVE) and not _is_number(text) else text
 
 
-def write_csv(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
-    """The lines of the table, one after the other, header first."""
-    line = _Line()
-    writer = csv.writer(line)
-    for row in chain([header], rows):
-        writer.writerow([csv_cell(each) for each in row])
-        yield line.text
+def write_csv(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """The lines of a CSV file, header included where the rows have one."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    for row in rows:
+        writer.writerow([csv_cell(value) for value in row])
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+
+
+def _is_number(text: str) -> bool:
+    """A number in digits alone, such as a Decimal's text; not 1_000, +inf or what has spaces around it."""
+    if not set(text) <= set("0123456789.eE+-"):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
