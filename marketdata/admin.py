@@ -26,6 +26,14 @@ class InstrumentForm(forms.ModelForm):
     def clean_calendar(self) -> str:
         return check_calendar(self.cleaned_data["calendar"])
 
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        for name in ("tick", "lot", "multiplier", "margin"):
+            value = cleaned.get(name)
+            if value is not None and value <= 0:
+                self.add_error(name, "Must be more than 0.")
+        return cleaned
+
 
 def check_calendar(name: str) -> str:
     try:

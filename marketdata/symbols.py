@@ -83,6 +83,7 @@ def _csv_items(name: str, text: str) -> list[str]:
 
 def _split(text: str) -> list[str]:
     """A symbol may hold a space (BRK B): what stands between two other separators is one where it is known whole."""
+    text = text.replace("\0", " ")
     parts = [part.strip() for part in _SEPARATORS.split(text) if part.strip()]
     spaced = {_name(part) for part in parts if " " in part}
     if len(spaced) > MAX_SYMBOLS:
@@ -98,6 +99,8 @@ def _name(item: str) -> str:
 
 def _find(items: Iterable[str]) -> list[Instrument]:
     wanted = list(dict.fromkeys(item.strip() for item in items))
+    if any("\0" in item for item in wanted):
+        raise BadInput("holds a NUL character, which no symbol has")
     if len(wanted) > MAX_SYMBOLS:
         raise BadInput(f"{len(wanted):,} symbols; a watchlist may hold {MAX_SYMBOLS:,}")
     names = {_name(item) for item in wanted}
