@@ -155,7 +155,7 @@ class TickForm(forms.ModelForm):
     seconds = forms.IntegerField(
         min_value=1,
         max_value=7 * 86_400,
-        label="every",
+        label="Every",
         help_text="Seconds, 1 to 604800.",
         widget=widget_for(forms.NumberInput()),
     )

@@ -30,6 +30,9 @@ class RunAdmin(FactAdmin):
     list_select_related: Any = ("started_by",)
     change_form_outer_before_template = "admin/run.html"
 
+    class Media:
+        js = ("ibdesk/run-page.js",)
+
     def has_start_permission(self, request: HttpRequest) -> bool:
         """Starting one is adding its row."""
         return may(request, self.model, "add")

@@ -47,8 +47,8 @@ def test_a_run_shows_how_it_goes_what_it_said_and_what_was_asked(client):
 
 
 def test_a_run_that_goes_on_asks_for_itself_again_and_one_that_ended_does_not(researcher):
-    assert "every 3s" in researcher.get(page(rows.backtest("running"))).content.decode()
-    assert "every 3s" not in researcher.get(page(rows.backtest())).content.decode()
+    assert "desk-goes-on" in researcher.get(page(rows.backtest("running"))).content.decode()
+    assert "desk-goes-on" not in researcher.get(page(rows.backtest())).content.decode()
 
 
 @pytest.mark.parametrize(
