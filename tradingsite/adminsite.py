@@ -52,7 +52,7 @@ class _Page(ModelAdmin):
     """What both kinds share. An action in `actions` is a button on the row's own page too, and the same code runs: a
     POST to the list, with the same check of permissions."""
 
-    list_per_page = 50
+    list_per_page = 30
     show_full_result_count = False
     formfield_overrides: Any = {TextField: {"widget": widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3})}}
     change_form_outer_before_template = "admin/buttons.html"
