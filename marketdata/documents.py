@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from decimal import Decimal
 from typing import Any
 
 from django.db import models
-from django.db.models import Count, Q
+from django.db.models import Count, Prefetch, Q
 
 from domain.errors import BadInput, UnknownName
 from marketdata import calendars
-from marketdata.models import CorporateAction, Instrument, Watchlist
+from marketdata.models import CorporateAction, Instrument, Watchlist, WatchlistMember
 from marketdata.services import check_symbol, set_watchlist
 from tradingsite.documents import Day, Document, Kind, Number, from_number, read, register, without_empty
 
@@ -80,9 +81,9 @@ class InstrumentDocument(Document):
     primary: str = ""
     currency: str = _DEFAULTS["currency"]
     calendar: str = "XNYS"
-    tick: Number = Instrument._meta.get_field("tick").default
-    lot: Number = Instrument._meta.get_field("lot").default
-    multiplier: Number = Instrument._meta.get_field("multiplier").default
+    tick: Number = Decimal("0.01")
+    lot: Number = Decimal(1)
+    multiplier: Number = Decimal(1)
     margin: Number | None = None
     con_id: int | None = None
     active: bool = True
@@ -153,7 +154,8 @@ class WatchlistKind(Kind[WatchlistDocument, Watchlist]):
     after = ("instrument",)
 
     def rows(self) -> models.QuerySet[Watchlist]:
-        return Watchlist.objects.prefetch_related("members__instrument")
+        members = WatchlistMember.objects.select_related("instrument")
+        return Watchlist.objects.prefetch_related(Prefetch("members", members))
 
     def dump(self, unit: Watchlist) -> dict[str, Any]:
         members = [reference(member.instrument) for member in unit.members.all()]

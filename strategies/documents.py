@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -54,7 +55,7 @@ class ConfigDocument(Document):
     risk_profile: str | None = None
     start: str = ""
     end: str = ""
-    cash: Number = StrategyConfig._meta.get_field("cash").default
+    cash: Number = Decimal(100_000)
     data: dict[str, Any] = {}
     execution: dict[str, Any] = {}
     sizing: dict[str, Any] | None = None

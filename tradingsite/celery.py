@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from typing import Any
 
 from celery import Celery, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradingsite.settings")
 
-from django_celery_beat.schedulers import DatabaseScheduler
-
 from tradingsite import heartbeats
+from tradingsite.queues import QUEUES, limits
 
-# Above it a message that no worker has acknowledged goes to another one. Twice the longest hard limit, and the same
-# wherever the transport asks for it.
-VISIBILITY_SECONDS = 3_720
+# Above it a message that no worker has acknowledged goes to another one: twice the longest limit, at least an hour.
+VISIBILITY_SECONDS = max(3_600, 2 * max(limits(queue)["time_limit"] for queue in QUEUES))
 
 app = Celery("ibdesk")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -54,18 +51,6 @@ app.conf.update(
     enable_utc=True,
 )
 app.autodiscover_tasks(["tradingsite", "marketdata", "strategies", "scanners", "execution", "reports"])
-
-
-class Scheduler(DatabaseScheduler):
-    """Beat over the rows of the admin, which tells now and then that it is alive."""
-
-    _told = -heartbeats.BEAT_SECONDS
-
-    def tick(self, *args: Any, **kwargs: Any) -> float:
-        if time.monotonic() - self._told >= heartbeats.BEAT_SECONDS:
-            self._told = time.monotonic()
-            heartbeats.beat("beat")
-        return min(float(super().tick(*args, **kwargs)), heartbeats.BEAT_SECONDS)
 
 
 @signals.worker_ready.connect

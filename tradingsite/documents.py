@@ -12,7 +12,7 @@ import datetime as dt
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -61,6 +61,10 @@ class Kind(Generic[D, U]):
         """All units, with what `dump` needs."""
         found: models.QuerySet[U] = self.model._default_manager.all()  # type: ignore[assignment]
         return found
+
+    def all(self) -> Iterator[U]:
+        """All units, some at a time: SQLite refuses a prefetch of more than a thousand."""
+        return self.rows().iterator(chunk_size=500)
 
     def unit_of(self, row: Any) -> U:
         """The unit that a row of `model` belongs to."""
@@ -318,5 +322,5 @@ def _read_list(kind: Kind[Any, Any], listed: list[Any]) -> dict[str, Document]:
 
 
 def _export(kind: Kind[Any, Any]) -> str:
-    documents = sorted((kind.dump(unit) for unit in kind.rows()), key=kind.name_in)
+    documents = sorted((kind.dump(unit) for unit in kind.all()), key=kind.name_in)
     return f"{kind.name}:\n{as_yaml(kind, documents)}" if documents else f"{kind.name}: []\n"

@@ -36,7 +36,7 @@ def lock() -> None:
 
 def snapshot_all() -> Snapshot:
     """Every document that there is."""
-    return {(kind.name, unit.pk): kind.dump(unit) for kind in kinds() for unit in kind.rows()}
+    return {(kind.name, unit.pk): kind.dump(unit) for kind in kinds() for unit in kind.all()}
 
 
 def snapshot_of(*rows: models.Model) -> Snapshot:
@@ -166,7 +166,7 @@ def revert(
         lock()
         unit: models.Model | None
         unit, now = _standing(kind, change)
-        if now != change.after and not force:
+        if not force and not same(now, change.after):
             state = "is gone" if now is None else "was changed again" if change.after is not None else "is there again"
             raise BadInput(
                 f"{change.kind} {change.name!r} {state} since; look at its newest change, or force the revert"

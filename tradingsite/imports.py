@@ -98,16 +98,19 @@ def apply_documents(
     with transaction.atomic():
         lock()
         before = snapshot_all()
+        held = {(key[0], get_kind(key[0]).name_in(values)): (key, values) for key, values in before.items() if values}
         written: dict[tuple[str, Any], str] = {}
         for kind in kinds(documents):
             for name, document in documents[kind.name].items():
-                unit = _write(kind, document, before)
-                if (kind.name, unit.pk) in written:
-                    raise BadInput(f"{kind.name} {name!r}: is the same row as {written[kind.name, unit.pk]!r}")
-                written[kind.name, unit.pk] = name
+                key, values = held.get((kind.name, name), (None, {}))
+                if key is None or not _same(kind, values, document):
+                    key = (kind.name, _write(kind, document).pk)
+                if key in written:
+                    raise BadInput(f"{kind.name} {name!r}: is the same row as {written[key]!r}")
+                written[key] = name
         if prune:
             for kind in reversed(kinds(documents)):
-                for unit in [each for each in kind.rows() if (kind.name, each.pk) not in written]:
+                for unit in [each for each in kind.all() if (kind.name, each.pk) not in written]:
                     remove_unit(kind, unit)
         after = snapshot_all()
         _check_names(written, after)
@@ -152,16 +155,12 @@ def decode(data: bytes | None) -> str:
         raise BadInput("is not UTF-8 text") from error
 
 
-def _write(kind: Kind[Any, Any], document: Document, before: Snapshot) -> Any:
-    """The document's unit, written unless it says that already."""
+def _write(kind: Kind[Any, Any], document: Document) -> Any:
+    """The document's unit, written."""
     try:
         unit = kind.find(document)
     except BadInput as error:
         raise BadInput(f"{kind.name} {kind.name_of(document)!r}: {error}") from error
-    if unit is not None:
-        held = before.get((kind.name, unit.pk))
-        if held is not None and _same(kind, held, document):
-            return unit
     return apply_document(kind, document, unit)
 
 

@@ -50,6 +50,10 @@ class RunCancelled(KeyboardInterrupt):
     """Somebody asked for the end of this run. No Exception, so that a strategy's own `except` lets it pass."""
 
 
+class WorkerEnding(KeyboardInterrupt):
+    """This process is told to end before its run has: another one shall have it."""
+
+
 class RunLost(KeyboardInterrupt):
     """This process was taken for dead and its run given to another: leave everything as it is."""
 
@@ -147,11 +151,12 @@ def enqueue(run: Run) -> None:
 
 def send(run: Run) -> bool:
     """Send the row's message; False where the queue is out of reach: the row stays queued, and `sweep` sends again."""
-    from celery import current_app
     from kombu.exceptions import OperationalError as QueueError
 
+    from tradingsite.celery import app
+
     try:
-        current_app.send_task(run.task, args=[str(run.pk)], queue=run.queue, expires=RESEND_SECONDS)
+        app.send_task(run.task, args=[str(run.pk)], queue=run.queue, expires=RESEND_SECONDS)
     except (QueueError, OSError) as error:
         log.warning("run %s: the queue is out of reach (%s); it will be told later", run.run_id, error)
         return False
@@ -253,15 +258,23 @@ def reclaim_dead(model: type[Run], now: datetime) -> tuple[int, int]:
     requeued = ended = 0
     stale = now - timedelta(seconds=STALE_SECONDS)
     for run in model._default_manager.filter(state=Run.State.RUNNING, heartbeat__lt=stale):
-        mine = _own(run).filter(heartbeat__lt=stale)
-        if run.cancel_requested:
-            ended += mine.update(state=Run.State.CANCELLED, finished=now, error="cancelled while its process died")
-        elif run.origin == Run.Origin.COMMAND or run.attempts >= MAX_ATTEMPTS:
-            tries = f" in each of {run.attempts} attempts" if run.attempts > 1 else ""
-            ended += mine.update(state=Run.State.FAILED, finished=now, error=DIED + tries)
-        else:
-            requeued += mine.update(**_QUEUED_AGAIN)
+        changed, state = _give_back(run, now, _own(run).filter(heartbeat__lt=stale))
+        requeued += changed and state == Run.State.QUEUED
+        ended += changed and state != Run.State.QUEUED
     return requeued, ended
+
+
+def _give_back(run: Run, now: datetime, rows: models.QuerySet[Any]) -> tuple[bool, Run.State]:
+    """Queue a run whose process is gone again, or end it; whether its row (one of `rows`) changed, and to what."""
+    fields: dict[str, Any]
+    if run.cancel_requested:
+        fields = {"state": Run.State.CANCELLED, "finished": now, "error": "cancelled while its process died"}
+    elif run.origin == Run.Origin.COMMAND or run.attempts >= MAX_ATTEMPTS:
+        tries = f" in each of {run.attempts} attempts" if run.attempts > 1 else ""
+        fields = {"state": Run.State.FAILED, "finished": now, "error": DIED + tries}
+    else:
+        fields = _QUEUED_AGAIN
+    return bool(rows.update(**fields)), fields["state"]
 
 
 def _own(run: R) -> models.QuerySet[R]:
@@ -381,6 +394,10 @@ def attempting(run: Run) -> Iterator[Attempt]:
     except RunLost:
         log.warning("run %s: taken over by another process", run.run_id)
         raise
+    except WorkerEnding:
+        log.warning("run %s: given back, its worker is told to end", run.run_id)
+        _give_back(run, timezone.now(), _own(run))
+        raise
     except (OperationalError, InterfaceError) as error:
         log.error("run %s: left to the next attempt, the database does not answer (%s)", run.run_id, error)
         raise
@@ -403,12 +420,31 @@ def perform(model: type[R], pk: Any, work: Callable[[Attempt], None]) -> None:
     if run is None:
         return
     try:
-        with attempting(run) as attempt:
+        with _given_back_on_sigterm(), attempting(run) as attempt:
             work(attempt)
     except (OperationalError, InterfaceError):
         raise
     except (Exception, RunCancelled, RunLost, SystemExit):  # noqa: BLE001 - recorded in the row
         return
+    except WorkerEnding:
+        raise SystemExit(1) from None
+
+
+@contextmanager
+def _given_back_on_sigterm() -> Iterator[None]:
+    """A worker's child is told so at a hard time limit, and when the worker stops before its runs have ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise WorkerEnding
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def explain(error: BaseException) -> str:
@@ -419,7 +455,7 @@ def explain(error: BaseException) -> str:
     elif isinstance(error, MemoryError):
         text = f"it needed more than {settings.RUN_MEMORY_MB} MB; raise RUN_MEMORY_MB or ask for fewer bars"
     elif name == "SoftTimeLimitExceeded":
-        text = "it took longer than its queue allows; ask for less, or raise the queue's limit"
+        text = "it took longer than is allowed; ask for less, or raise BACKTEST_SECONDS"
     else:
         text = f"{name}: {error}"
     return text[:ERROR_CHARACTERS]
