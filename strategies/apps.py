@@ -3,6 +3,7 @@ from django.apps import AppConfig
 
 class StrategiesConfig(AppConfig):
     name = "strategies"
+    verbose_name = "research"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

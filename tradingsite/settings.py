@@ -10,6 +10,7 @@ from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 from tradingsite.embedded import embedded_queue_url
 
@@ -97,6 +98,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "tradingsite.contentpolicy.allow_alpine",
 ]
 
 ROOT_URLCONF = "tradingsite.urls"
@@ -141,6 +143,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
+FORMAT_MODULE_PATH = "tradingsite.formats"
 STATIC_URL = "static/"
 # Where `collectstatic` has put the packages' files; without it they are served from the packages themselves.
 STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
@@ -198,6 +201,7 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
+# What the admin adds to it on its own pages is in tradingsite/contentpolicy.py.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
 DATA_UPLOAD_MAX_NUMBER_FILES = 20
@@ -261,6 +265,20 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 REST_KNOX = {"AUTO_REFRESH": False, "TOKEN_MODEL": KNOX_TOKEN_MODEL}
+
+# ---- the look of the admin ---------------------------------------------------------------------------------------
+
+UNFOLD = {
+    "SITE_TITLE": "ibdesk",
+    "SITE_HEADER": "ibdesk",
+    "SITE_SYMBOL": "candlestick_chart",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": True,
+    "ENVIRONMENT": "execution.admin.environment_badge",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("ibdesk/favicon.svg")}],
+    "STYLES": [lambda request: static("ibdesk/admin-desk.css")],
+    "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": "tradingsite.navigation.sidebar"},
+}
 
 # ---- work in the background ---------------------------------------------------------------------------------------
 

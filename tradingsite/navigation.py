@@ -1,0 +1,64 @@
+"""The admin's sidebar: by what people do, not by which app a table is in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+# (title, icon, (app, model)); who may not view a model does not see its entry.
+Entry = tuple[str, str, tuple[str, str]]
+
+SECTIONS: dict[str, tuple[Entry, ...]] = {
+    "Data": (
+        ("Instruments", "sell", ("marketdata", "instrument")),
+        ("Watchlists", "list_alt", ("marketdata", "watchlist")),
+        ("Corporate actions", "call_split", ("marketdata", "corporateaction")),
+        ("Bar files", "database", ("marketdata", "barfile")),
+        ("Imports", "upload_file", ("marketdata", "barimport")),
+        ("Live tape", "timeline", ("marketdata", "bar")),
+    ),
+    "Research": (
+        ("Strategy configurations", "tune", ("strategies", "strategyconfig")),
+        ("Risk profiles", "shield", ("strategies", "riskprofile")),
+        ("Backtests", "science", ("strategies", "backtest")),
+        ("Scheduled backtests", "event_repeat", ("strategies", "scheduledbacktest")),
+        ("Reports", "lab_profile", ("reports", "report")),
+    ),
+    "Trading": (
+        ("Kill switch", "front_hand", ("execution", "killswitch")),
+        ("Positions", "account_balance_wallet", ("execution", "position")),
+        ("Orders", "receipt_long", ("execution", "order")),
+        ("Fills", "done_all", ("execution", "fill")),
+        ("Accounts", "account_balance", ("execution", "account")),
+        ("Account values", "monitoring", ("execution", "accountvalue")),
+    ),
+    "Watch": (
+        ("Alerts", "notifications", ("reports", "alert")),
+        ("Signs of life", "ecg_heart", ("tradingsite", "heartbeat")),
+        ("Background ticks", "schedule", ("django_celery_beat", "periodictask")),
+        ("Changes of configuration", "history", ("tradingsite", "configchange")),
+    ),
+    "People": (
+        ("Users", "person", ("auth", "user")),
+        ("Roles", "group", ("auth", "group")),
+        ("API tokens", "key", ("tradingsite", "apitoken")),
+        ("Second factors", "phonelink_lock", ("otp_totp", "totpdevice")),
+        ("Failed logins", "gpp_maybe", ("axes", "accessattempt")),
+    ),
+}
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """The sections with what this person may view."""
+    groups = []
+    for title, entries in SECTIONS.items():
+        items = [
+            {"title": name, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
+            for name, icon, (app, model) in entries
+            if request.user.has_perm(f"{app}.view_{model}")
+        ]
+        if items:
+            groups.append({"title": title, "separator": True, "items": items})
+    return groups
