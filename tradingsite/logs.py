@@ -101,7 +101,8 @@ def _structlog_formatter(style: Style) -> logging.Formatter:
 
 
 def _without_secrets(logger: Any, method: str, line: Line) -> Line:
-    return scrub(dict(line))
+    clean: Line = scrub(dict(line))
+    return clean
 
 
 def _as_text(logger: Any, method: str, line: Line) -> str:

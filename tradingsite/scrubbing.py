@@ -21,6 +21,7 @@ _SECRET_NAME = re.compile(rf"(?i){_NAMES}|(?:^|[_-])key$")
 # Names that end in "key" and say what a row is about.
 _OPEN_NAMES = frozenset({"effect_key", "intent_key", "token_key"})
 
+_NAMED = rf"[\w-]*(?:{_NAMES})[\w-]*['\"]?\s*[=:]\s*"
 _PATTERNS = (
     # Cookie: a=b; c=d — the whole header
     (re.compile(r"(?i)\b((?:set-)?cookie['\"]?\s*[:=]\s*)[^\r\n]+"), rf"\1{MASK}"),
@@ -32,7 +33,10 @@ _PATTERNS = (
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@'\"]*):[^\s/@'\"]+@"), rf"\1:{MASK}@"),
     # password=…, "api_key": "…", ?token=…
     (re.compile(rf"(?i)([\w-]*(?:{_NAMES})[\w-]*['\"]?\s*[=:]\s*)(['\"])(?:(?!\2).)*\2"), rf"\1\2{MASK}\2"),
-    (re.compile(rf"(?i)([\w-]*(?:{_NAMES})[\w-]*['\"]?\s*[=:]\s*)(?!{re.escape(MASK)})[^\s'\"&,;)}}\]]+"), rf"\1{MASK}"),
+    (
+        re.compile(rf"(?i)([\w-]*(?:{_NAMES})[\w-]*['\"]?\s*[=:]\s*)(?!{re.escape(MASK)})[^\s'\"&,;)}}\]]+"),
+        rf"\1{MASK}",
+    ),
     (re.compile(r"(?i)([?&]key=)[^\s&'\"]+"), rf"\1{MASK}"),
 )
 
