@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, connection, connections
@@ -303,7 +303,7 @@ def ping_broker() -> None:
     ) as broker:
         try:
             broker.connect()
-            client: Any = getattr(broker.default_channel, "client", None)
+            client = getattr(broker.default_channel, "client", None)
             if client is not None and hasattr(client, "ping"):
                 client.ping()
         except (KombuError, *broker.connection_errors, *broker.channel_errors) as error:
