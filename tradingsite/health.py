@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, connection, connections
@@ -295,6 +295,7 @@ def _broker_checks() -> list[Check]:
 
 def ping_broker() -> None:
     """OSError where the queue server does not answer within BROKER_SECONDS."""
+    from kombu.connection import Connection
     from kombu.exceptions import KombuError
 
     options = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
