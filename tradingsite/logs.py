@@ -42,18 +42,23 @@ def logging_config(style: str, level: str = "") -> dict[str, Any]:
 
 @contextmanager
 def bound(**tags: Any) -> Iterator[None]:
-    """Every line of this thread inside the block carries the tags."""
-    from structlog.contextvars import bound_contextvars
+    """Every line of this thread inside the block carries the tags; what is bound inside ends with the block as well."""
+    from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
-    with bound_contextvars(**{name: value for name, value in tags.items() if value}):
+    before = get_contextvars()
+    bind(**tags)
+    try:
         yield
+    finally:
+        clear_contextvars()
+        bind_contextvars(**before)
 
 
 def bind(**tags: Any) -> None:
-    """As `bound`, until the block around it ends."""
+    """The same until the block around it ends."""
     from structlog.contextvars import bind_contextvars
 
-    bind_contextvars(**tags)
+    bind_contextvars(**{name: value for name, value in tags.items() if value})
 
 
 class Formatter(logging.Formatter):
