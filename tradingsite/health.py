@@ -31,6 +31,8 @@ MIN_FREE_BYTES = 1_000_000_000
 # Runs are claimed, leased and given up by the clock of whoever writes the row.
 CLOCK_SECONDS = 2.0
 
+START_BROKER = "start it (`manage.py up` does), or correct CELERY_BROKER_URL"
+
 T = TypeVar("T")
 
 
@@ -53,18 +55,22 @@ def checks() -> list[Check]:
     """Everything that a running installation needs, in the order in which a person should look at it."""
     groups: list[tuple[str, Callable[[], list[Check]], str]] = [
         ("database", _database_checks, "see that the server in DATABASE_URL runs and can be reached from here"),
-        ("queue server", _broker_checks, "start it (`manage.py up` does), or correct CELERY_BROKER_URL"),
+        ("queue server", _broker_checks, START_BROKER),
         ("disk", _disk_checks, "see that the file system of VAR_DIR answers"),
     ]
     began = time.monotonic()
-    asked = [(name, ask(name, question), remedy) for name, question, remedy in groups]
+    asked = [(name, ask(name, question, database=name == "database"), remedy) for name, question, remedy in groups]
     found: list[Check] = []
     for name, answer, remedy in asked:
+        cause = ""
         try:
             found += answer(max(began + DEADLINE_SECONDS - time.monotonic(), 0.0))
         except TooLate:
-            seconds = time.monotonic() - began
-            found.append(Check(name, False, "", f"it has not answered for {seconds:.1f} s", remedy, seconds))
+            cause = f"it has not answered within {DEADLINE_SECONDS} s"
+        except Exception as error:  # noqa: BLE001 - what answers there may be anything
+            cause = f"{type(error).__name__}: {error}"
+        if cause:
+            found.append(Check(name, False, "", cause, remedy, time.monotonic() - began))
     return found
 
 
@@ -77,8 +83,8 @@ def ready(found: list[Check]) -> bool:
 _hanging: dict[str, threading.Thread] = {}
 
 
-def ask(name: str, question: Callable[[], T]) -> Callable[[float], T]:
-    """Begin to answer in a thread, on this thread's database connection; what is returned waits for the answer.
+def ask(name: str, question: Callable[[], T], *, database: bool = True) -> Callable[[float], T]:
+    """Begin to answer in a thread, with `database` on this thread's connection; what is returned waits for the answer.
 
     It raises TooLate after so many seconds, at once while an earlier question of that name still hangs. The connection
     is then left to the thread that hangs on it, and the caller gets a new one.
@@ -90,18 +96,20 @@ def ask(name: str, question: Callable[[], T]) -> Callable[[float], T]:
             raise TooLate
 
         return refuse
-    mine = connections["default"]
-    mine.inc_thread_sharing()
+    mine = connections["default"] if database else None
     answers: list[T] = []
     faults: list[BaseException] = []
 
     def work() -> None:
-        connections["default"] = mine
+        if mine is not None:
+            connections["default"] = mine
         try:
             answers.append(question())
         except BaseException as fault:  # noqa: BLE001 - raised where the answer is waited for
             faults.append(fault)
 
+    if mine is not None:
+        mine.inc_thread_sharing()
     thread = threading.Thread(target=work, name=f"health {name}", daemon=True)
     thread.start()
 
@@ -109,15 +117,21 @@ def ask(name: str, question: Callable[[], T]) -> Callable[[float], T]:
         thread.join(seconds)
         if thread.is_alive():
             _hanging[name] = thread
-            if connections["default"] is mine:
-                del connections["default"]
+            if mine is not None:
+                _leave_connection()
             raise TooLate
-        mine.dec_thread_sharing()
+        if mine is not None:
+            mine.dec_thread_sharing()
         if faults:
             raise faults[0]
         return answers[0]
 
     return answer
+
+
+def _leave_connection() -> None:
+    """This thread opens a new one when it needs one; the old one belongs to the thread that hangs on it."""
+    del connections["default"]
 
 
 # ---- database ----------------------------------------------------------------------------------------------------
@@ -285,10 +299,8 @@ def _broker_checks() -> list[Check]:
     began = time.monotonic()
     try:
         ping_broker()
-    except (OSError, ImportError) as error:
-        cause = f"{type(error).__name__}: {error}"
-        remedy = "start it (`manage.py up` does), or correct CELERY_BROKER_URL"
-        return [Check("queue server", False, "", cause, remedy, time.monotonic() - began)]
+    except OSError as error:
+        return [Check("queue server", False, "", str(error), START_BROKER, time.monotonic() - began)]
     took = time.monotonic() - began
     return [Check("queue server", True, f"answered in {took * 1000:.0f} ms", seconds=took)]
 
@@ -298,16 +310,17 @@ def ping_broker() -> None:
     from kombu.connection import Connection
     from kombu.exceptions import KombuError
 
-    options = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
+    once = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0}
+    options = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS} | once
     connect: Any = Connection  # Celery's packages have no types
     with connect(settings.CELERY_BROKER_URL, connect_timeout=BROKER_SECONDS, transport_options=options) as broker:
         try:
-            broker.connect()
+            broker.ensure_connection(**once)
             client = getattr(broker.default_channel, "client", None)
             if client is not None and hasattr(client, "ping"):
                 client.ping()
         except (KombuError, *broker.connection_errors, *broker.channel_errors) as error:
-            raise OSError(str(error) or type(error).__name__) from error
+            raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def _disk_checks() -> list[Check]:

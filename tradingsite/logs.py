@@ -115,7 +115,7 @@ def _as_text(logger: Any, method: str, line: Line) -> str:
     """`time level logger: event name=value …`, one line; a traceback follows on lines of its own."""
     traceback = "\n".join(str(line.pop(name)) for name in ("exception", "stack") if line.get(name))
     head = f"{line.pop('time')} {line.pop('level'):<8} {line.pop('logger')}: {line.pop('event')}"
-    tags = " ".join(f"{name}={value}" for name, value in line.items())
+    tags = " ".join(f"{name}={value}" for name, value in sorted(line.items()))
     text = _one_line(f"{head} {tags}".rstrip())
     return f"{text}\n{traceback}" if traceback else text
 

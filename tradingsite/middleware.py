@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import logout
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -50,6 +51,16 @@ class RequestLog:
         # A view for strangers must not wait for the database to learn who asks.
         if getattr(view, "login_required", True) and hasattr(request, "user") and request.user.is_authenticated:
             logs.bind(user=request.user.get_username())
+
+
+class LoginRequired(LoginRequiredMiddleware):
+    """Django's, which learns who asks even where a view is for strangers; so a probe waited for the database."""
+
+    def process_view(self, request: HttpRequest, view: Callable[..., Any], *args: Any) -> HttpResponse | None:
+        if not getattr(view, "login_required", True):
+            return None
+        answer: HttpResponse | None = super().process_view(request, view, *args)
+        return answer
 
 
 class Headers:

@@ -110,7 +110,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
     # Deny by default: a view that strangers may see says so.
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "tradingsite.middleware.LoginRequired",
     "tradingsite.middleware.SecondFactor",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -34,7 +34,7 @@ def lines(request, monkeypatch):
     before = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
-    yield lambda: written.getvalue()
+    yield written.getvalue
     root.removeHandler(handler)
     root.setLevel(before)
     scrubbing._known_values.cache_clear()
