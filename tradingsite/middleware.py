@@ -13,12 +13,13 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 
 from tradingsite import logs
-from tradingsite.models import Role
-from tradingsite.roles import role_of
+from tradingsite.account.codes import has_second_factor
+from tradingsite.roles import needs_second_factor, role_of
 
 Answer = Callable[[HttpRequest], HttpResponse]
 
@@ -56,11 +57,8 @@ class RequestLog:
 class LoginRequired(LoginRequiredMiddleware):
     """Django's, which learns who asks even where a view is for strangers; so a probe waited for the database."""
 
-    def process_view(self, request: HttpRequest, view: Callable[..., Any], *args: Any) -> HttpResponse | None:
-        if not getattr(view, "login_required", True):
-            return None
-        answer: HttpResponse | None = super().process_view(request, view, *args)
-        return answer
+    def process_view(self, request: HttpRequest, view: Callable[..., Any], *args: Any) -> HttpResponseBase | None:
+        return super().process_view(request, view, *args) if getattr(view, "login_required", True) else None
 
 
 class Headers:
@@ -97,10 +95,8 @@ class SecondFactor:
         if not settings.REQUIRE_OTP or not getattr(view, "login_required", True):
             return None
         user: Any = request.user
-        if not user.is_authenticated or user.is_verified() or role_of(user) not in (Role.TRADER, Role.ADMIN):
+        if not user.is_authenticated or user.is_verified() or not needs_second_factor(role_of(user)):
             return None
-        from tradingsite.account.codes import has_second_factor
-
         enrolment = reverse("account:second-factor")
         if request.path in (reverse("admin:logout"), reverse("account:confirm")):
             return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+
 from tradingsite.models import Role
 
 Rows = dict[str, tuple[str, ...]]
@@ -74,6 +76,10 @@ def role_of(user: Any) -> Role | None:
         return Role.ADMIN
     held = set(user.groups.values_list("name", flat=True))
     return next((role for role in reversed(Role) if role.value in held), None)
+
+
+def needs_second_factor(role: Role | None) -> bool:
+    return bool(settings.REQUIRE_OTP) and role in (Role.TRADER, Role.ADMIN)
 
 
 def roles_up_to(role: Role | None) -> list[Role]:

@@ -75,7 +75,14 @@ def test_the_desk_in_figures():
             state=state,
         )
     now = timezone.now()
-    about = {"instrument": instrument, "timeframe": "1d", "start": now, "end": now + timedelta(days=1), "bytes": 1, "sha256": "0" * 64}
+    about = {
+        "instrument": instrument,
+        "timeframe": "1d",
+        "start": now,
+        "end": now + timedelta(days=1),
+        "bytes": 1,
+        "sha256": "0" * 64,
+    }
     BarFile.objects.create(partition=0, rows=250, path="a", **about)
     BarFile.objects.create(partition=1, rows=50, path="b", **about)
     BarFile.objects.create(partition=2, rows=999, path="c", quarantined=now, **about)

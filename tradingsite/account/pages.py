@@ -22,8 +22,8 @@ from django.views.decorators.http import require_POST
 from tradingsite.account import codes
 from tradingsite.account.forms import MAX_TOKENS, CodeForm, LoginForm, PasswordAgainForm, TokenForm
 from tradingsite.account.recent import recently_authenticated, remember, safe_next
-from tradingsite.models import ApiToken, Role
-from tradingsite.roles import role_of
+from tradingsite.models import ApiToken
+from tradingsite.roles import needs_second_factor, role_of
 
 
 @receiver(user_logged_in, dispatch_uid="tradingsite.account.remember")
@@ -76,7 +76,7 @@ def _about(request: HttpRequest, form: TokenForm, **more: Any) -> dict[str, Any]
     return {
         "role": role.label if role else "",
         "second_factor": codes.has_second_factor(request.user),
-        "required": settings.REQUIRE_OTP and role in (Role.TRADER, Role.ADMIN),
+        "required": needs_second_factor(role),
         "codes_left": codes.recovery_codes_left(request.user),
         "tokens": ApiToken.objects.filter(user=request.user),
         "now": timezone.now(),
@@ -120,7 +120,9 @@ def second_factor(request: HttpRequest) -> HttpResponse:
 @recently_authenticated()
 @sensitive_post_parameters("code")
 def remove_second_factor(request: HttpRequest) -> HttpResponse:
-    if _code_fits(request):
+    if needs_second_factor(role_of(request.user)):
+        messages.error(request, "Your role needs a second factor. Ask an admin to remove it where the phone is lost.")
+    elif _code_fits(request):
         codes.remove_second_factor(request.user)
         messages.success(request, "The second factor is removed.")
     return redirect("account:overview")
