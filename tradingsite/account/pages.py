@@ -6,7 +6,7 @@ from typing import Any
 
 import django_otp
 from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
@@ -39,10 +39,6 @@ class Login(LoginView):
     template_name = "account/login.html"
     authentication_form = LoginForm
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        about = admin.site.each_context(self.request) | {"title": "Log in", "app_path": self.request.get_full_path()}
-        return about | super().get_context_data(**kwargs)
-
 
 class Logout(LogoutView):
     def get_default_redirect_url(self) -> str:
@@ -62,7 +58,7 @@ def locked_out(request: HttpRequest, response: HttpResponse | None, credentials:
     """The answer to a login after too many wrong ones."""
     wait = settings.AXES_COOLOFF_TIME
     context = {"minutes": round(wait.total_seconds() / 60), "tries": settings.AXES_FAILURE_LIMIT}
-    answer = render(request, "account/locked.html", admin.site.each_context(request) | context, status=429)
+    answer = render(request, "account/locked.html", context, status=429)
     answer["Retry-After"] = str(round(wait.total_seconds()))
     return answer
 
