@@ -3,6 +3,8 @@
 import io
 import json
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -132,10 +134,32 @@ def test_a_process_of_no_known_name_is_a_wrong_question(name):
     assert refused.value.returncode == 2
 
 
-def test_the_web_process_is_asked_itself(settings, live_server):
-    settings.WEB_BIND = live_server.url.removeprefix("http://")
-    settings.ALLOWED_HOSTS = ["localhost"]
+@pytest.fixture
+def web():
+    """Something that answers /healthz/live alone, as the web process does."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/healthz/live" and self.headers["Host"] == "desk.test" else 404)
+            self.end_headers()
+
+        def log_message(self, *_) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_web_process_is_asked_itself(settings, web):
+    settings.WEB_BIND = web
+    settings.ALLOWED_HOSTS = ["desk.test"]
     assert doctor("--process", "web")[0] == 0
+    settings.ALLOWED_HOSTS = ["another.test"]
+    code, text = doctor("--process", "web")
+    assert code == 1
+    assert "something else listens there" in text
     settings.WEB_BIND = "127.0.0.1:9"
     code, text = doctor("--process", "web")
     assert code == 1
