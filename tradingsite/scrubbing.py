@@ -21,7 +21,8 @@ _SECRET_NAME = re.compile(rf"(?i){_NAMES}|(?:^|[_-])key$")
 # Names that end in "key" and say what a row is about.
 _OPEN_NAMES = frozenset({"effect_key", "intent_key", "token_key"})
 
-_NAMED = rf"[\w-]*(?:{_NAMES})[\w-]*['\"]?\s*[=:]\s*"
+# Every repetition has an end: a long text that nearly matches must not cost more than one that does not.
+_NAMED = rf"(?:{_NAMES})[\w-]{{0,40}}['\"]?\s{{0,8}}[=:]\s{{0,8}}"
 _PATTERNS = (
     # Cookie: a=b; c=d — the whole header
     (re.compile(r"(?i)\b((?:set-)?cookie['\"]?\s*[:=]\s*)[^\r\n]+"), rf"\1{MASK}"),
@@ -30,7 +31,7 @@ _PATTERNS = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), rf"\1 {MASK}"),
     (re.compile(r"\b([Tt]oken)\s+(?=[\w.~+/=-]*\d)[\w.~+/=-]{8,}"), rf"\1 {MASK}"),
     # scheme://user:password@host
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@'\"]*):[^\s/@'\"]+@"), rf"\1:{MASK}@"),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@'\"]{0,200}):[^\s/@'\"]{1,400}@"), rf"\1:{MASK}@"),
     # password=…, "api_key": "…", ?token=…
     (re.compile(rf"(?i)([\w-]*(?:{_NAMES})[\w-]*['\"]?\s*[=:]\s*)(['\"])(?:(?!\2).)*\2"), rf"\1\2{MASK}\2"),
     (

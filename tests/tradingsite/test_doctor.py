@@ -146,10 +146,10 @@ def web():
         def log_message(self, *_) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as answering:
+        threading.Thread(target=answering.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{answering.server_port}"
+        answering.shutdown()
 
 
 def test_the_web_process_is_asked_itself(settings, web):

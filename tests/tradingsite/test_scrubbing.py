@@ -115,3 +115,13 @@ def test_names_that_mean_none(name):
 @example("", "password", "'")
 def test_a_marked_secret_never_survives_among_any_text(before, name, after):
     assert CANARY not in scrub_text(f"{before} {name}={CANARY} {after}")
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["a", "token", "password-", "a.", "token ", "token  '", "password='", "Token 1", "x://", "cookie", "key=", "://a:"],
+)
+def test_no_text_keeps_the_log_busy(part):
+    """With a pattern that looks back over what it has read, the longest of these took minutes."""
+    text = part * (20_000 // len(part))
+    assert len(scrub_text(text)) > 0
