@@ -33,11 +33,8 @@ _PATTERNS = (
     # scheme://user:password@host
     (re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@'\"]{0,200}):[^\s/@'\"]{1,400}@"), rf"\1:{MASK}@"),
     # password=…, "api_key": "…", ?token=…
-    (re.compile(rf"(?i)([\w-]*(?:{_NAMES})[\w-]*['\"]?\s*[=:]\s*)(['\"])(?:(?!\2).)*\2"), rf"\1\2{MASK}\2"),
-    (
-        re.compile(rf"(?i)([\w-]*(?:{_NAMES})[\w-]*['\"]?\s*[=:]\s*)(?!{re.escape(MASK)})[^\s'\"&,;)}}\]]+"),
-        rf"\1{MASK}",
-    ),
+    (re.compile(rf"(?i)({_NAMED})(['\"])(?:(?!\2).)*\2"), rf"\1\2{MASK}\2"),
+    (re.compile(rf"(?i)({_NAMED})(?!{re.escape(MASK)})[^\s'\"&,;)}}\]]+"), rf"\1{MASK}"),
     (re.compile(r"(?i)([?&]key=)[^\s&'\"]+"), rf"\1{MASK}"),
 )
 
