@@ -33,6 +33,7 @@ app.conf.update(
     worker_cancel_long_running_tasks_on_connection_loss=True,
     worker_soft_shutdown_timeout=20,
     worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_transport_options={
@@ -51,6 +52,11 @@ app.conf.update(
     enable_utc=True,
 )
 app.autodiscover_tasks(["tradingsite", "marketdata", "strategies", "scanners", "execution", "reports"])
+
+
+@signals.setup_logging.connect
+def _keep_logging(**_: Any) -> None:
+    """settings.LOGGING holds for workers and beat as well; with a receiver Celery sets up nothing of its own."""
 
 
 @signals.worker_ready.connect

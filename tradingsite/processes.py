@@ -18,7 +18,8 @@ def web_command(bind: str, *, workers: int = 1, threads: int = 8) -> list[str]:
         *("--bind", bind, "--worker-class", "gthread", "--workers", str(workers), "--threads", str(threads)),
         # A worker is replaced now and then, so that a slow leak never counts; a stuck request ends after a minute.
         *("--timeout", "60", "--graceful-timeout", "20", "--max-requests", "10000", "--max-requests-jitter", "1000"),
-        *("--no-control-socket", "--log-level", "warning", "--chdir", str(BASE_DIR)),
+        *("--logger-class", "tradingsite.gunicorn_logs.Logger", "--log-level", "warning"),
+        *("--no-control-socket", "--chdir", str(BASE_DIR)),
     ]
 
 

@@ -28,6 +28,8 @@ from django.dispatch import Signal
 from django.utils import timezone
 
 from domain.errors import BadInput
+from tradingsite import logs
+from tradingsite.scrubbing import scrub_text
 
 MAX_ATTEMPTS = 3
 BEAT_SECONDS = 2.0
@@ -127,6 +129,11 @@ class Run(models.Model):
     def run_id(self) -> str:
         """The id that a person sees on screen, in logs and in the admin."""
         return str(self.pk)
+
+    @property
+    def log_tags(self) -> dict[str, str]:
+        """What every log line says while the run is worked on."""
+        return {"run_id": self.run_id}
 
     @property
     def ended(self) -> bool:
@@ -313,7 +320,7 @@ class Attempt:
 
     def write(self, line: str) -> None:
         """Add a line to the log tail that the row shows."""
-        self._log = f"{self._log}{line}\n"[-LOG_TAIL_CHARACTERS:]
+        self._log = f"{self._log}{scrub_text(line)}\n"[-LOG_TAIL_CHARACTERS:]
 
     @property
     def log_tail(self) -> str:
@@ -387,7 +394,12 @@ def attempting(run: Run) -> Iterator[Attempt]:
     What the block raises goes on to the caller. Where the database fails, or the run was given to another process, the
     row is left as it is: `sweep` gives the run another attempt.
     """
-    attempt = Attempt(run)
+    with logs.bound(**run.log_tags):
+        yield from _attempt(Attempt(run))
+
+
+def _attempt(attempt: Attempt) -> Iterator[Attempt]:
+    run = attempt.run
     try:
         with attempt.watched(), memory_limit(settings.RUN_MEMORY_MB):
             yield attempt
@@ -458,7 +470,7 @@ def explain(error: BaseException) -> str:
         text = "it took longer than is allowed; ask for less, or raise BACKTEST_SECONDS"
     else:
         text = f"{name}: {error}"
-    return text[:ERROR_CHARACTERS]
+    return scrub_text(text)[:ERROR_CHARACTERS]
 
 
 @contextmanager
