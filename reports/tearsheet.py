@@ -7,7 +7,6 @@ may be fetched, so a name or reason that got past the escaping would still do no
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import math
 from base64 import b64encode
@@ -22,13 +21,13 @@ from django.template import Engine
 from numpy.typing import NDArray
 
 from domain.bars import BarSeries, Floats
-from domain.errors import BadInput
 from domain.metrics import drawdowns, monthly_returns, yearly_returns
 from reports import figures
 from reports.files import write_whole
 from reports.labels import count, label, metric, moment, money, number, percent, signed, span
 from reports.ledgers import Ledgers, Table, read_ledgers, without_splits
 from reports.performance import buy_and_hold, by_instrument
+from tradingsite.staticfinders import plotly_script
 
 TRADES_SHOWN = 2_000
 DENIED_SHOWN = 200
@@ -61,21 +60,13 @@ def write_report(run_dir: Path) -> Path:
     # An engine of our own: the project's loads every installed tag library first, and REST framework's costs 0.2 s.
     engine = Engine(dirs=[str(settings.BASE_DIR / "templates")])
     script = engine.render_to_string("reports/tearsheet.js")
-    plotly = _plotly()
+    plotly = plotly_script().read_text(encoding="utf-8")
     page = engine.render_to_string(
         "reports/tearsheet.html",
         _context(ledgers)
         | {"plotly": plotly, "script": script, "script_hashes": " ".join(map(_csp_hash, (plotly, script)))},
     )
     return write_whole(run_dir / "report.html", page)
-
-
-def _plotly() -> str:
-    """plotly.js as its Python package carries it; found without importing the package, which takes a second."""
-    spec = importlib.util.find_spec("plotly")
-    if spec is None or not spec.submodule_search_locations:
-        raise BadInput("the package plotly is not installed; reports draw with the plotly.min.js that it carries")
-    return (Path(spec.submodule_search_locations[0]) / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
 def _csp_hash(script: str) -> str:

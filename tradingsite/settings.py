@@ -113,6 +113,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "reports.pages.layout.layout",
             ]
         },
     }
@@ -141,6 +142,10 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
 STATIC_URL = "static/"
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "tradingsite.staticfinders.PlotlyFinder",
+]
 # Where `collectstatic` has put the packages' files; without it they are served from the packages themselves.
 STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
 STORAGES = {

@@ -1,0 +1,93 @@
+import pytest
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
+
+from domain.errors import BadInput
+from execution.models import Account, KillSwitch
+from execution.services import engage, environment, release
+
+pytestmark = pytest.mark.django_db
+
+
+def person(name: str, role: str) -> User:
+    made = User.objects.create_user(name)
+    made.groups.add(Group.objects.get(name=role))
+    return made
+
+
+@pytest.mark.parametrize(("mode", "label"), [("simulated", "SIMULATED"), ("paper", "PAPER"), ("live", "LIVE")])
+def test_the_environment_is_what_the_settings_say_until_a_kill_switch_is_engaged(settings, mode, label):
+    settings.TRADING_MODE = mode
+    assert environment().label == label
+    switch = engage(person=person("tom", "trader"))
+    assert environment() == ("HALTED", "warning")
+    release(switch=switch, person=person("ann", "admin"))
+    assert environment().label == label
+
+
+def test_the_halt_of_one_account_halts_the_environment_too():
+    engage(person=person("tom", "trader"), account=Account.objects.create(number="DU1"))
+    assert environment().label == "HALTED"
+
+
+@pytest.mark.parametrize("role", ["viewer", "researcher"])
+def test_who_may_not_halt_cannot_engage(role):
+    with pytest.raises(PermissionDenied):
+        engage(person=person("vera", role))
+    assert not KillSwitch.objects.exists()
+
+
+def test_a_switch_says_who_engaged_it_why_and_when():
+    tom = person("tom", "trader")
+    switch = engage(person=tom, level="flatten", reason="x" * 400)
+    switch.refresh_from_db()
+    assert (switch.engaged_by, switch.level, switch.reason, switch.released) == (tom, "flatten", "x" * 300, None)
+
+
+def test_engaging_twice_is_one_halt_but_another_level_or_account_is_another():
+    tom = person("tom", "trader")
+    first = engage(person=tom)
+    assert engage(person=person("tim", "trader")) == first
+    assert engage(person=tom, level="cancel") != first
+    assert engage(person=tom, account=Account.objects.create(number="DU1")) != first
+
+
+def test_after_its_release_a_halt_can_be_engaged_again():
+    tom, ann = person("tom", "trader"), person("ann", "admin")
+    first = engage(person=tom)
+    release(switch=first, person=ann)
+    assert engage(person=tom) != first
+
+
+def test_an_unknown_level_is_refused():
+    with pytest.raises(BadInput, match="known: pause, cancel, global, flatten"):
+        engage(person=person("tom", "trader"), level="nuke")
+
+
+def test_a_trader_cannot_release():
+    switch = engage(person=person("tom", "trader"))
+    with pytest.raises(PermissionDenied):
+        release(switch=switch, person=person("tim", "trader"))
+    assert environment().label == "HALTED"
+
+
+@pytest.mark.parametrize("superuser", [False, True])
+def test_nobody_releases_what_they_engaged(superuser):
+    ann = person("ann", "admin")
+    ann.is_superuser = superuser
+    ann.save()
+    switch = engage(person=ann)
+    with pytest.raises(BadInput, match="another person"):
+        release(switch=switch, person=ann)
+    switch.refresh_from_db()
+    assert switch.released is None
+
+
+def test_what_the_machine_engaged_any_admin_releases_and_only_once():
+    ann, amy = person("ann", "admin"), person("amy", "admin")
+    machine = KillSwitch.objects.create(engaged="2026-01-02T00:00Z")
+    release(switch=machine, person=ann)
+    with pytest.raises(BadInput, match="released already"):
+        release(switch=machine, person=amy)
+    machine.refresh_from_db()
+    assert machine.released_by == ann
