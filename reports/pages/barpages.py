@@ -196,6 +196,10 @@ def as_ns(moment: dt.datetime) -> int:
     return (moment - _EPOCH) // dt.timedelta(microseconds=1) * 1000
 
 
+def as_datetime(moment_ns: int) -> dt.datetime:
+    return _EPOCH + dt.timedelta(microseconds=moment_ns // 1000)
+
+
 def iso(moment_ns: int) -> str:
     """As query strings carry it."""
     return f"{np.datetime64(moment_ns, 'ns').astype('datetime64[s]')}Z"

@@ -55,21 +55,10 @@ def price_chart(
     if figures.volume_known(shown):
         data.append(figures.volume_trace(shown, labels))
     panes: dict[str, int] = {}
-    for style, (chosen, name, values) in enumerate(_lines(bars, indicators)):
-        colour, dash = STYLES[style % len(STYLES)]
-        trace = {
-            "type": "scatter",
-            "mode": "lines",
-            "name": name,
-            "x": labels,
-            "y": numbers(values[first:], 6),
-            "line": {"color": colour, "width": 1.5, "dash": dash},
-            "hovertemplate": "%{y:,.4~f}",
-        }
+    for style, chosen in enumerate(indicators):
         pane = INDICATORS[chosen.name].pane
-        if pane:
-            trace["yaxis"] = f"y{panes.setdefault(pane, len(panes) + 3)}"
-        data.append(trace)
+        number = panes.setdefault(pane, len(panes) + 3) if pane else 1
+        data += _indicator_traces(chosen, bars, first, labels, STYLES[style % len(STYLES)], number)
     if actions:
         data += _action_traces(shown, labels, actions)
     if marks is not None and len(marks["time"]):
@@ -77,12 +66,29 @@ def price_chart(
     return {"data": data, "layout": _price_layout(panes, has_volume=figures.volume_known(shown))}
 
 
-def _lines(bars: BarSeries, indicators: Sequence[Chosen]) -> list[tuple[Chosen, str, Floats]]:
-    return [
-        (chosen, f"{chosen.label} {line}".strip(), values)
-        for chosen in indicators
-        for line, values in chosen.lines(bars).items()
-    ]
+def _indicator_traces(
+    chosen: Chosen, bars: BarSeries, first: int, labels: list[str], style: tuple[str, str], number: int
+) -> list[Figure]:
+    """The lines of one indicator on the axis of that number: bands look alike, a second line is dotted."""
+    colour, dash = style
+    traces: list[Figure] = []
+    for name, values in chosen.lines(bars).items():
+        second = number > 1 and bool(traces)
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": f"{chosen.label} {name}".strip() if second else chosen.label,
+                "x": labels,
+                "y": numbers(values[first:], 6),
+                "yaxis": "y" if number == 1 else f"y{number}",
+                "line": {"color": colour, "width": 1.5, "dash": "dot" if second else "solid" if number > 1 else dash},
+                "hovertemplate": "%{y:,.4~f}",
+                "showlegend": second or not traces,
+                "legendgroup": chosen.label,
+            }
+        )
+    return traces
 
 
 def _price_layout(panes: dict[str, int], *, has_volume: bool) -> Figure:
@@ -164,8 +170,12 @@ def compare_chart(curves: Sequence[Curve], letters: Sequence[str], *, intraday: 
         under = 100.0 * drawdown_series(np.append(curve.cash, curve.equity))[1:]
         deepest = min(deepest, float(under.min(initial=0.0)))
         for values, decimals, more in (
-            (curve.equity / curve.cash, 5, {"name": letter, "hovertemplate": "%{y:.3f}×"}),
-            (under, 3, {"name": f"{letter} drawdown", "yaxis": "y2", "showlegend": False, "hovertemplate": "%{y:.2f} %"}),
+            (curve.equity / curve.cash, 5, {"name": letter, "hovertemplate": "%{y:.3f}\N{MULTIPLICATION SIGN}"}),
+            (
+                under,
+                3,
+                {"name": f"{letter} drawdown", "yaxis": "y2", "showlegend": False, "hovertemplate": "%{y:.2f} %"},
+            ),
         ):
             rows = figures.thin(values)
             data.append(

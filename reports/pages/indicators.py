@@ -55,17 +55,27 @@ INDICATORS: Mapping[str, Indicator] = {
         "Donchian channel", "20", "", lambda b, n: _bands(indicators.donchian(b.high, b.low, int(n)))
     ),
     "keltner": Indicator(
-        "Keltner channel", "20/2", "", lambda b, n, k: _bands(indicators.keltner(b.high, b.low, b.close, int(n), k)), True
+        "Keltner channel",
+        "20/2",
+        "",
+        lambda b, n, k: _bands(indicators.keltner(b.high, b.low, b.close, int(n), k)),
+        True,
     ),
     "supertrend": Indicator(
-        "Supertrend", "10/3", "", lambda b, n, k: {"": indicators.supertrend(b.high, b.low, b.close, int(n), k).line}, True
+        "Supertrend",
+        "10/3",
+        "",
+        lambda b, n, k: {"": indicators.supertrend(b.high, b.low, b.close, int(n), k).line},
+        True,
     ),
     "rsi": Indicator("RSI", "14", "RSI", lambda b, n: {"": indicators.rsi(b.close, int(n))}),
     "stochastic": Indicator("Stochastic", "14/3/3", "Stochastic", _stochastic),
     "macd": Indicator("MACD", "12/26/9", "MACD", _macd),
     "adx": Indicator("ADX", "14", "ADX", lambda b, n: {"": indicators.adx(b.high, b.low, b.close, int(n))}),
     "atr": Indicator("ATR", "14", "ATR", lambda b, n: {"": indicators.atr(b.high, b.low, b.close, int(n))}),
-    "mfi": Indicator("Money flow", "14", "MFI", lambda b, n: {"": indicators.mfi(b.high, b.low, b.close, b.volume, int(n))}),
+    "mfi": Indicator(
+        "Money flow", "14", "MFI", lambda b, n: {"": indicators.mfi(b.high, b.low, b.close, b.volume, int(n))}
+    ),
 }
 
 
