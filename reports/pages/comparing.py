@@ -1,4 +1,4 @@
-"""Backtests side by side: their equity in one picture, their figures in one table, and what differs in what was asked."""
+"""Backtests side by side: equity in one picture, figures in one table, and what differs in what was asked."""
 
 from __future__ import annotations
 
