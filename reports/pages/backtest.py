@@ -37,6 +37,7 @@ REPORT_POLICY = (
 )
 FILES = (*sorted(LEDGERS), "bars")
 TEXTS = {"summary.json": "application/json", "run.json": "application/json", "log.jsonl": "text/plain; charset=utf-8"}
+ACTIONS = ("cancel", "retry", "archive", "restore", "describe", "make-report")
 MOST_NOTES = 2_000
 
 
@@ -98,7 +99,7 @@ def download(request: HttpRequest, run_id: str, name: str) -> HttpResponseBase:
 @require_POST
 def steer(request: HttpRequest, run_id: str, action: str) -> HttpResponse:
     """Cancel, retry, archive, restore or describe a run, or ask for its report."""
-    wanted = "reports.add_report" if action == "report" else "strategies.change_backtest"
+    wanted = "reports.add_report" if action == "make-report" else "strategies.change_backtest"
     if not request.user.has_perms(("strategies.view_backtest", wanted)):
         raise PermissionDenied
     row = _find(run_id)

@@ -107,11 +107,4 @@
   narrow.addEventListener("change", redraw);
   document.addEventListener("htmx:load", startAll);
   startAll();
-
-  // Boxes that choose all rows of a list.
-  document.addEventListener("change", function (event) {
-    const all = event.target.closest("[data-check-all]");
-    if (!all) return;
-    for (const box of document.querySelectorAll(all.dataset.checkAll)) box.checked = all.checked;
-  });
 })();
