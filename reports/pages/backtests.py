@@ -64,9 +64,9 @@ def backtests(request: HttpRequest) -> HttpResponse:
             "tags": listed.exclude(tag="").values_list("tag", flat=True).distinct().order_by("tag")[:TAGS_OFFERED],
             "sorts": [(name, label) for name, (label, _) in SORTS.items()],
             "page": page,
-            "earlier": _page_url(request, page - 1) if page > 1 else "",
-            "later": _page_url(request, page + 1) if len(rows) > ROWS_ON_PAGE and page < LAST_PAGE else "",
-            "columns": COLUMNS,
+            "earlier": _url(request, page=str(page - 1)) if page > 1 else "",
+            "later": _url(request, page=str(page + 1)) if len(rows) > ROWS_ON_PAGE and page < LAST_PAGE else "",
+            "columns": [{"label": label, "sort": sort, "url": _url(request, sort=sort)} for _, label, sort in COLUMNS],
         },
     )
 
@@ -196,9 +196,11 @@ def _filtered(request: HttpRequest) -> tuple[QuerySet[Backtest], dict[str, str]]
     return _listed(rows).order_by(*SORTS[asked["sort"]][1]), asked
 
 
-def _page_url(request: HttpRequest, page: int) -> str:
+def _url(request: HttpRequest, **changes: str) -> str:
     query = request.GET.copy()
-    query["page"] = str(page)
+    query.pop("page", None)
+    for name, value in changes.items():
+        query[name] = value
     return f"?{query.urlencode()}"
 
 

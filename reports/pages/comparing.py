@@ -12,11 +12,11 @@ from django.views.decorators.http import require_safe
 
 from domain.errors import BadInput
 from domain.timeframe import Timeframe
-from reports.labels import NOTHING, label, metric, money
+from reports.labels import NOTHING, label, metric
 from reports.ledgers import read_ledger, read_summary
 from reports.pages import charts
 from reports.pages.backtests import MOST_COMPARED
-from reports.tearsheet import plain
+from reports.tearsheet import CARDS, plain
 from strategies.backtests import run_directory
 from strategies.models import Backtest
 
@@ -107,13 +107,9 @@ def _read(wanted: Sequence[str]) -> tuple[list[Backtest], list[dict[str, Any]], 
 
 def metric_rows(summaries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A row a figure: its texts, and which of them are the best where that can be said."""
-    rows = [
-        {
-            "label": "Final equity",
-            "cells": [{"text": money(each["final_equity"]), "best": False} for each in summaries],
-        }
-    ]
-    names = dict.fromkeys(name for each in summaries for name in each["metrics"])
+    held = dict.fromkeys(name for each in summaries for name in each["metrics"])
+    names = [name for name in CARDS if name in held] + [name for name in held if name not in CARDS]
+    rows = []
     for name in names:
         values = [each["metrics"].get(name) for each in summaries]
         best = _best(name, values)

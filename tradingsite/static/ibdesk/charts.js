@@ -51,7 +51,11 @@
     }
     // A finger on a chart must scroll the page; a mouse may draw a window.
     layout.dragmode = touch.matches ? false : "zoom";
-    for (const name of axes(layout)) layout[name].fixedrange = true;
+    for (const name of axes(layout)) {
+      layout[name].fixedrange = true;
+      // Measured from the tick labels, or a long one would run into the title.
+      if (layout[name].title) layout[name].title.standoff = 6;
+    }
     if (isPrice) {
       const last = data[0].x.length - 1;
       const from = narrow.matches ? Math.max(0, last - NARROW_CANDLES) : 0;
