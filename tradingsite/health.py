@@ -265,9 +265,7 @@ def _alive(signs: Signs, name: str, rows: list[Heartbeat], remedy: str) -> Check
 
 
 def _busy_queues() -> set[str]:
-    return {
-        model.queue for model in run_models() if model._default_manager.filter(state=Run.State.RUNNING).exists()
-    }
+    return {model.queue for model in run_models() if model._default_manager.filter(state=Run.State.RUNNING).exists()}
 
 
 # ---- beside the database -----------------------------------------------------------------------------------------
@@ -291,9 +289,7 @@ def ping_broker() -> None:
     from kombu.exceptions import KombuError
 
     options = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
-    with Connection(
-        settings.CELERY_BROKER_URL, connect_timeout=BROKER_SECONDS, transport_options=options
-    ) as broker:
+    with Connection(settings.CELERY_BROKER_URL, connect_timeout=BROKER_SECONDS, transport_options=options) as broker:
         try:
             broker.connect()
             client: Any = getattr(broker.default_channel, "client", None)

@@ -114,9 +114,7 @@ def _desk() -> list[Metric]:
     for timeframe, rows in stored.annotate(total=Sum("rows")):
         bars.add_metric([timeframe], rows)
     alerts = GaugeMetricFamily("ibdesk_alerts_open", "Alerts that nobody has seen", labels=["level"])
-    unseen = dict(
-        Alert.objects.filter(seen__isnull=True).order_by().values_list("level").annotate(rows=Count("pk"))
-    )
+    unseen = dict(Alert.objects.filter(seen__isnull=True).order_by().values_list("level").annotate(rows=Count("pk")))
     for level in Alert.Level.values:
         alerts.add_metric([level], unseen.get(level, 0))
     engaged = KillSwitch.objects.filter(released__isnull=True).count()

@@ -17,7 +17,17 @@ LIMITS: Rows = {"strategies": ("riskprofile",)}
 # Work that a role may start (add) and steer: cancel, retry, tag, archive (change).
 RUNS: Rows = {"marketdata": ("barimport",), "strategies": ("backtest",), "reports": ("report",)}
 # Read by the admin role alone: people, their tokens and second factors, failed logins, the ticks of beat.
-ADMIN_APPS = ("auth", "axes", "otp_totp", "otp_static", "tradingsite", "django_celery_beat", "admin", "sessions", "contenttypes")
+ADMIN_APPS = (
+    "auth",
+    "axes",
+    "otp_totp",
+    "otp_static",
+    "tradingsite",
+    "django_celery_beat",
+    "admin",
+    "sessions",
+    "contenttypes",
+)
 ADMIN_CHANGES: dict[str, Rows] = {
     "auth": {"user": ("add", "change", "delete"), "group": ()},
     "otp_totp": {"totpdevice": ("delete",)},

@@ -32,7 +32,10 @@ _PATTERNS = (
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@'\"]*):[^\s/@'\"]+@"), rf"\1:{MASK}@"),
     # password=…, "api_key": "…", ?token=…
     (re.compile(rf"(?i)([\w-]*(?:{_NAMES})[\w-]*['\"]?\s*[=:]\s*)(['\"])(?:(?!\2).)*\2"), rf"\1\2{MASK}\2"),
-    (re.compile(rf"(?i)([\w-]*(?:{_NAMES})[\w-]*['\"]?\s*[=:]\s*)(?!{re.escape(MASK)})[^\s'\"&,;)}}\]]+"), rf"\1{MASK}"),
+    (
+        re.compile(rf"(?i)([\w-]*(?:{_NAMES})[\w-]*['\"]?\s*[=:]\s*)(?!{re.escape(MASK)})[^\s'\"&,;)}}\]]+"),
+        rf"\1{MASK}",
+    ),
     (re.compile(r"(?i)([?&]key=)[^\s&'\"]+"), rf"\1{MASK}"),
 )
 

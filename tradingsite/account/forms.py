@@ -32,9 +32,7 @@ def _check_code(request: HttpRequest | None, user: Any, code: str) -> Device | N
         raise ValidationError({"code": "Type the code that your authenticator app shows, or a recovery code."})
     device = codes.verify(user, code)
     if device is None:
-        user_login_failed.send(
-            sender=__name__, credentials={"username": user.get_username()}, request=request
-        )
+        user_login_failed.send(sender=__name__, credentials={"username": user.get_username()}, request=request)
         raise ValidationError({"code": "This code is wrong or was used before. Wait for the next one and try again."})
     return device
 
