@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from typing import Any
 
 from celery import Celery, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradingsite.settings")
-
-from django_celery_beat.schedulers import DatabaseScheduler
 
 from tradingsite import heartbeats
 
@@ -55,18 +52,6 @@ app.conf.update(
     enable_utc=True,
 )
 app.autodiscover_tasks(["tradingsite", "marketdata", "strategies", "scanners", "execution", "reports"])
-
-
-class Scheduler(DatabaseScheduler):
-    """Beat over the rows of the admin, which tells now and then that it is alive."""
-
-    _told = -heartbeats.BEAT_SECONDS
-
-    def tick(self, *args: Any, **kwargs: Any) -> float:
-        if time.monotonic() - self._told >= heartbeats.BEAT_SECONDS:
-            self._told = time.monotonic()
-            heartbeats.beat("beat")
-        return min(float(super().tick(*args, **kwargs)), heartbeats.BEAT_SECONDS)
 
 
 @signals.setup_logging.connect

@@ -35,8 +35,8 @@ def check_reach(app_configs: Apps, **_: Any) -> list[CheckMessage]:
         if not settings.HTTPS:
             found.append(
                 Warning(
-                    f"WEB_BIND is {settings.WEB_BIND}, which others can reach, and HTTPS is off: passwords and sessions "
-                    "travel in the clear.",
+                    f"WEB_BIND is {settings.WEB_BIND}, which others can reach, and HTTPS is off: passwords and "
+                    "sessions travel in the clear.",
                     hint="Bind to 127.0.0.1 behind a proxy that speaks TLS, and set HTTPS=true and BEHIND_PROXY=true.",
                     id="ibdesk.W001",
                 )

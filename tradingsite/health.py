@@ -1,7 +1,7 @@
 """What works and what does not: the same answer for probes, the health page, the API and `manage.py doctor`.
 
-Every question has a deadline: one that hangs (a database behind a dead network, a queue that accepts and says nothing) is
-reported as such, and no answer takes longer than DEADLINE_SECONDS and a little.
+Every question has a deadline: one that hangs (a database behind a dead network, a queue that accepts and says nothing)
+is reported as such, and no answer takes longer than DEADLINE_SECONDS and a little.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tradingsite.runs import Run, run_models
 
 DEADLINE_SECONDS = 2.5
 BROKER_SECONDS = 1.0
-# A pulse goes through each queue every 30 s; so long without one, and with nothing running there, nobody takes messages.
+# A pulse goes through each queue every 30 s; so long without one, and with nothing running there, nobody takes any.
 PULSE_SECONDS = 180.0
 MIN_FREE_BYTES = 1_000_000_000
 # Runs are claimed, leased and given up by the clock of whoever writes the row.
@@ -80,8 +80,8 @@ _hanging: dict[str, threading.Thread] = {}
 def ask(name: str, question: Callable[[], T]) -> Callable[[float], T]:
     """Begin to answer in a thread, on this thread's database connection; what is returned waits for the answer.
 
-    It raises TooLate after so many seconds, at once while an earlier question of that name still hangs. The connection is
-    then left to the thread that hangs on it, and the caller gets a new one.
+    It raises TooLate after so many seconds, at once while an earlier question of that name still hangs. The connection
+    is then left to the thread that hangs on it, and the caller gets a new one.
     """
     before = _hanging.get(name)
     if before is not None and before.is_alive():
@@ -218,6 +218,16 @@ def queues_of(row: Heartbeat) -> set[str]:
     return set(row.name.removeprefix("worker:").partition("@")[0].split("+"))
 
 
+def process_checks(check: Callable[[Signs], Check]) -> list[Check]:
+    """One question about processes, or where the database does not answer it, that."""
+    try:
+        return [ask("processes", lambda: check(Signs.read()))(DEADLINE_SECONDS)]
+    except TooLate:
+        return [Check("database", False, "", "it does not answer", "see `manage.py doctor`", DEADLINE_SECONDS)]
+    except DatabaseError as error:
+        return [Check("database", False, "", f"{type(error).__name__}: {error}", "see `manage.py doctor`")]
+
+
 def _processes() -> list[Check]:
     signs = Signs.read()
     busy = _busy_queues()
@@ -285,14 +295,15 @@ def _broker_checks() -> list[Check]:
 
 def ping_broker() -> None:
     """OSError where the queue server does not answer within BROKER_SECONDS."""
-    from kombu import Connection
+    from kombu.connection import Connection
     from kombu.exceptions import KombuError
 
     options = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
-    with Connection(settings.CELERY_BROKER_URL, connect_timeout=BROKER_SECONDS, transport_options=options) as broker:
+    connect: Any = Connection  # Celery's packages have no types
+    with connect(settings.CELERY_BROKER_URL, connect_timeout=BROKER_SECONDS, transport_options=options) as broker:
         try:
             broker.connect()
-            client: Any = getattr(broker.default_channel, "client", None)
+            client = getattr(broker.default_channel, "client", None)
             if client is not None and hasattr(client, "ping"):
                 client.ping()
         except (KombuError, *broker.connection_errors, *broker.channel_errors) as error:

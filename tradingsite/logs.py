@@ -27,6 +27,7 @@ def logging_config(style: str, level: str = "") -> dict[str, Any]:
     Without a level it is for people at a terminal: warnings, and nothing of what a run's own log says anyway.
     """
     loggers: dict[str, Any] = {name: {"handlers": [], "propagate": True} for name in ("django", "django.server")}
+    loggers["axes.apps"] = {"level": "WARNING"}  # it greets at every start
     if not level:
         loggers["strategies.backtests"] = {"level": "CRITICAL"}
     return {
@@ -101,7 +102,8 @@ def _structlog_formatter(style: Style) -> logging.Formatter:
 
 
 def _without_secrets(logger: Any, method: str, line: Line) -> Line:
-    return scrub(dict(line))
+    clean: Line = scrub(dict(line))
+    return clean
 
 
 def _as_text(logger: Any, method: str, line: Line) -> str:

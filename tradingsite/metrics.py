@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -29,18 +30,22 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Scrapes that come closer together get the same figures: many scrapers cost the database no more than one.
 FRESH_SECONDS = 5.0
 
-_fresh: tuple[float, bytes] = (float("-inf"), b"")
 _turn = threading.Lock()
+_latest: list[tuple[float, bytes]] = []
 
 
 def metrics_text() -> bytes:
-    global _fresh
     with _turn:
-        if time.monotonic() - _fresh[0] > FRESH_SECONDS:
+        if not _latest or time.monotonic() - _latest[0][0] > FRESH_SECONDS:
             registry = CollectorRegistry(auto_describe=False)
             registry.register(DeskCollector())
-            _fresh = (time.monotonic(), generate_latest(registry))
-        return _fresh[1]
+            _latest[:] = [(time.monotonic(), generate_latest(registry))]
+        return _latest[0][1]
+
+
+def forget() -> None:
+    """The next scrape asks the database."""
+    _latest.clear()
 
 
 class DeskCollector(Collector):
@@ -84,7 +89,7 @@ def _runs() -> list[Metric]:
         by_state = rows.values("state").annotate(
             rows=Count("pk"), began=Count("pk", filter=worked), spent=Sum(F("finished") - F("started"), filter=worked)
         )
-        held = {row["state"]: row for row in by_state}
+        held: dict[str, Any] = {row["state"]: row for row in by_state}
         for state in Run.State.values:
             row = held.get(state, {"rows": 0, "began": 0, "spent": None})
             count.add_metric([kind, state], row["rows"])

@@ -85,13 +85,13 @@ class SecondFactor:
     def process_view(self, request: HttpRequest, view: Callable[..., Any], *_: Any) -> HttpResponse | None:
         if not settings.REQUIRE_OTP or not getattr(view, "login_required", True):
             return None
-        user = request.user
+        user: Any = request.user
         if not user.is_authenticated or user.is_verified() or role_of(user) not in (Role.TRADER, Role.ADMIN):
             return None
         from tradingsite.account.codes import has_second_factor
 
-        enrolment, leave = reverse("account:second-factor"), reverse("account:logout")
-        if request.path in (leave, reverse("admin:logout")):
+        enrolment = reverse("account:second-factor")
+        if request.path in (reverse("admin:logout"), reverse("account:confirm")):
             return None
         if has_second_factor(user):  # set up elsewhere since this session began: it must be shown here too
             logout(request)

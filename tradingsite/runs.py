@@ -154,11 +154,12 @@ def enqueue(run: Run) -> None:
 
 def send(run: Run) -> bool:
     """Send the row's message; False where the queue is out of reach: the row stays queued, and `sweep` sends again."""
-    from celery import current_app
     from kombu.exceptions import OperationalError as QueueError
 
+    from tradingsite.celery import app
+
     try:
-        current_app.send_task(run.task, args=[str(run.pk)], queue=run.queue, expires=RESEND_SECONDS)
+        app.send_task(run.task, args=[str(run.pk)], queue=run.queue, expires=RESEND_SECONDS)
     except (QueueError, OSError) as error:
         log.warning("run %s: the queue is out of reach (%s); it will be told later", run.run_id, error)
         return False

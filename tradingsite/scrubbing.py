@@ -21,6 +21,7 @@ _SECRET_NAME = re.compile(rf"(?i){_NAMES}|(?:^|[_-])key$")
 # Names that end in "key" and say what a row is about.
 _OPEN_NAMES = frozenset({"effect_key", "intent_key", "token_key"})
 
+_NAMED = rf"[\w-]*(?:{_NAMES})[\w-]*['\"]?\s*[=:]\s*"
 _PATTERNS = (
     # Cookie: a=b; c=d — the whole header
     (re.compile(r"(?i)\b((?:set-)?cookie['\"]?\s*[:=]\s*)[^\r\n]+"), rf"\1{MASK}"),

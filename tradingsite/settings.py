@@ -240,7 +240,7 @@ KNOX_TOKEN_MODEL = "tradingsite.ApiToken"  # nosec B105
 # The queue that `manage.py up` starts, unless one is named.
 RUN_DIR = VAR_DIR / "run"
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or embedded_queue_url(RUN_DIR)
-CELERY_BEAT_SCHEDULER = "tradingsite.celery:Scheduler"
+CELERY_BEAT_SCHEDULER = "tradingsite.beat:Scheduler"
 # The most memory that one run may take, beside what its process has anyway; 0 sets no limit.
 RUN_MEMORY_MB = env.int("RUN_MEMORY_MB", default=4_000)
 # What is at the other end: simulated, paper or live. An account of another kind is refused.

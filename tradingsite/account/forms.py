@@ -44,7 +44,7 @@ class LoginForm(AuthenticationForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
-        user = self.get_user()
+        user: Any = self.get_user()
         if user is not None:
             user.otp_device = _check_code(self.request, user, cleaned.get("code", ""))
         return cleaned

@@ -13,7 +13,7 @@ from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
@@ -45,7 +45,8 @@ class Login(LoginView):
 
 
 class Logout(LogoutView):
-    next_page = reverse_lazy("admin:login")
+    def get_default_redirect_url(self) -> str:
+        return reverse("admin:login")
 
 
 class ChangePassword(PasswordChangeView):

@@ -7,7 +7,6 @@ urlpatterns = [
     path("", pages.overview, name="overview"),
     path("password/", pages.ChangePassword.as_view(), name="password"),
     path("confirm/", pages.confirm, name="confirm"),
-    path("logout/", pages.Logout.as_view(), name="logout"),
     path("second-factor/", pages.second_factor, name="second-factor"),
     path("second-factor/remove/", pages.remove_second_factor, name="remove-second-factor"),
     path("recovery-codes/", pages.new_recovery_codes, name="recovery-codes"),
