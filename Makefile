@@ -51,8 +51,8 @@ bench: $(VENV)/.runtime ## Measure against backtrader, vectorbt and backtesting.
 requirements: $(VENV)/.python ## Resolve the newest versions that pyproject.toml allows into requirements/
 	$(PY) -m venv $(VENV)/resolver
 	$(VENV)/resolver/bin/python -m pip install --disable-pip-version-check --quiet uv
-	$(RESOLVE) --extra demo --extra local --output-file requirements/runtime.txt
-	$(RESOLVE) --extra demo --extra local --group test --group browser --group oracle --group lint \
+	$(RESOLVE) --extra demo --extra local --extra postgres --output-file requirements/runtime.txt
+	$(RESOLVE) --extra demo --extra local --extra postgres --group test --group browser --group oracle --group lint \
 	  --constraints requirements/runtime.txt --output-file requirements/test.txt
 RESOLVE = $(VENV)/resolver/bin/uv pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 \
   --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links

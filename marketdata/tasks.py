@@ -3,8 +3,9 @@ from celery import shared_task
 from marketdata import uploads
 from marketdata.models import BarImport
 from tradingsite import runs
+from tradingsite.queues import limits
 
 
-@shared_task
+@shared_task(**limits("data"))
 def import_bars(run_id: str) -> None:
     runs.perform(BarImport, run_id, uploads.import_upload)

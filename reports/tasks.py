@@ -3,8 +3,9 @@ from celery import shared_task
 from reports import services
 from reports.models import Report
 from tradingsite import runs
+from tradingsite.queues import limits
 
 
-@shared_task
+@shared_task(**limits("report"))
 def make_report(run_id: str) -> None:
     runs.perform(Report, run_id, services.make_report)

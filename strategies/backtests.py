@@ -212,7 +212,7 @@ def _run(plan: Plan, attempt: Attempt, row: Backtest, command: str, progress: Pr
     except (RunLost, OperationalError, InterfaceError):  # another attempt has it, or will
         raise
     except KeyboardInterrupt:
-        _leave_evidence(plan, row, command, log, Backtest.State.CANCELLED, "cancelled")
+        _leave_evidence(plan, row, command, log, Backtest.State.CANCELLED, "cancelled by the user")
         raise
     except (Exception, SystemExit) as error:
         _leave_evidence(plan, row, command, log, Backtest.State.FAILED, f"{type(error).__name__}: {error}")

@@ -140,3 +140,7 @@ class Backtest(Run):
     @property
     def run_id(self) -> str:
         return self.directory
+
+    @property
+    def log_tags(self) -> dict[str, str]:
+        return super().log_tags | {"symbols": self.instruments, "timeframe": self.timeframe}

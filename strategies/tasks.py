@@ -6,15 +6,16 @@ from strategies import registry, services
 from strategies.backtests import run_queued_backtest
 from strategies.models import Backtest
 from tradingsite import runs
+from tradingsite.queues import limits
 
 
-@shared_task
+@shared_task(**limits("backtest"))
 def run_backtest(run_id: str) -> None:
     registry.load(settings.PLUGINS_DIR)
     runs.perform(Backtest, run_id, run_queued_backtest)
 
 
-@shared_task
+@shared_task(**limits("maintenance"))
 def start_due_backtests() -> None:
     registry.load(settings.PLUGINS_DIR)
     for run in services.start_due(now=timezone.now()):

@@ -8,6 +8,7 @@ class TradingSiteConfig(AppConfig):
     def ready(self) -> None:
         from django.db.models.signals import post_migrate
 
+        import tradingsite.checks  # noqa: F401 - registers them
         from tradingsite.roles import write_roles
         from tradingsite.ticks import write_ticks
 

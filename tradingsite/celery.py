@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from typing import Any
 
 from celery import Celery, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradingsite.settings")
-
-from django_celery_beat.schedulers import DatabaseScheduler
 
 from tradingsite import heartbeats
 
@@ -36,6 +33,7 @@ app.conf.update(
     worker_cancel_long_running_tasks_on_connection_loss=True,
     worker_soft_shutdown_timeout=20,
     worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_transport_options={
@@ -56,16 +54,9 @@ app.conf.update(
 app.autodiscover_tasks(["tradingsite", "marketdata", "strategies", "scanners", "execution", "reports"])
 
 
-class Scheduler(DatabaseScheduler):
-    """Beat over the rows of the admin, which tells now and then that it is alive."""
-
-    _told = -heartbeats.BEAT_SECONDS
-
-    def tick(self, *args: Any, **kwargs: Any) -> float:
-        if time.monotonic() - self._told >= heartbeats.BEAT_SECONDS:
-            self._told = time.monotonic()
-            heartbeats.beat("beat")
-        return min(float(super().tick(*args, **kwargs)), heartbeats.BEAT_SECONDS)
+@signals.setup_logging.connect
+def _keep_logging(**_: Any) -> None:
+    """settings.LOGGING holds for workers and beat as well; with a receiver Celery sets up nothing of its own."""
 
 
 @signals.worker_ready.connect

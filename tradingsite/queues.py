@@ -26,3 +26,8 @@ QUEUES = {
     "maintenance": Queue("prefork", 1, 120, 150, 200, 400),
 }
 """Longest hard limit: 1,860 s. The broker's visibility timeout must stay well above it (`tradingsite.celery`)."""
+
+
+def limits(queue: str) -> dict[str, int]:
+    """The time limits of a task on that queue, which hold in whatever worker runs it."""
+    return {"soft_time_limit": QUEUES[queue].soft_seconds, "time_limit": QUEUES[queue].hard_seconds}

@@ -17,10 +17,21 @@ LIMITS: Rows = {"strategies": ("riskprofile",)}
 # Work that a role may start (add) and steer: cancel, retry, tag, archive (change).
 RUNS: Rows = {"marketdata": ("barimport",), "strategies": ("backtest",), "reports": ("report",)}
 # Read by the admin role alone: people, their tokens and second factors, failed logins, the ticks of beat.
-ADMIN_APPS = ("auth", "axes", "otp_totp", "tradingsite", "django_celery_beat", "admin", "sessions", "contenttypes")
+ADMIN_APPS = (
+    "auth",
+    "axes",
+    "otp_totp",
+    "otp_static",
+    "tradingsite",
+    "django_celery_beat",
+    "admin",
+    "sessions",
+    "contenttypes",
+)
 ADMIN_CHANGES: dict[str, Rows] = {
     "auth": {"user": ("add", "change", "delete"), "group": ()},
     "otp_totp": {"totpdevice": ("delete",)},
+    "otp_static": {"staticdevice": ("delete",)},
     "tradingsite": {"apitoken": ("delete",)},
     "django_celery_beat": {"periodictask": ("change",)},
 }
@@ -55,6 +66,19 @@ def permissions_of(role: Role | str) -> set[tuple[str, str]]:
             found.add((label, f"view_{name}"))
             found |= {(label, f"{action}_{name}") for action in ADMIN_CHANGES.get(label, {}).get(name, ())}
     return found
+
+
+def role_of(user: Any) -> Role | None:
+    """The highest role among the user's groups; a superuser is an admin. None: none at all."""
+    if user.is_superuser:
+        return Role.ADMIN
+    held = set(user.groups.values_list("name", flat=True))
+    return next((role for role in reversed(Role) if role.value in held), None)
+
+
+def roles_up_to(role: Role | None) -> list[Role]:
+    """That role and those below it, the lowest first."""
+    return [] if role is None else list(Role)[: list(Role).index(role) + 1]
 
 
 def _changes(rows: Rows, actions: tuple[str, ...]) -> set[tuple[str, str]]:

@@ -28,6 +28,8 @@ from django.dispatch import Signal
 from django.utils import timezone
 
 from domain.errors import BadInput
+from tradingsite import logs
+from tradingsite.scrubbing import scrub_text
 
 MAX_ATTEMPTS = 3
 BEAT_SECONDS = 2.0
@@ -125,6 +127,11 @@ class Run(models.Model):
         return str(self.pk)
 
     @property
+    def log_tags(self) -> dict[str, str]:
+        """What every log line says while the run is worked on."""
+        return {"run_id": self.run_id}
+
+    @property
     def ended(self) -> bool:
         return self.state not in (self.State.QUEUED, self.State.RUNNING)
 
@@ -147,11 +154,12 @@ def enqueue(run: Run) -> None:
 
 def send(run: Run) -> bool:
     """Send the row's message; False where the queue is out of reach: the row stays queued, and `sweep` sends again."""
-    from celery import current_app
     from kombu.exceptions import OperationalError as QueueError
 
+    from tradingsite.celery import app
+
     try:
-        current_app.send_task(run.task, args=[str(run.pk)], queue=run.queue, expires=RESEND_SECONDS)
+        app.send_task(run.task, args=[str(run.pk)], queue=run.queue, expires=RESEND_SECONDS)
     except (QueueError, OSError) as error:
         log.warning("run %s: the queue is out of reach (%s); it will be told later", run.run_id, error)
         return False
@@ -300,7 +308,7 @@ class Attempt:
 
     def write(self, line: str) -> None:
         """Add a line to the log tail that the row shows."""
-        self._log = f"{self._log}{line}\n"[-LOG_TAIL_CHARACTERS:]
+        self._log = f"{self._log}{scrub_text(line)}\n"[-LOG_TAIL_CHARACTERS:]
 
     @property
     def log_tail(self) -> str:
@@ -374,7 +382,12 @@ def attempting(run: Run) -> Iterator[Attempt]:
     What the block raises goes on to the caller. Where the database fails, or the run was given to another process, the
     row is left as it is: `sweep` gives the run another attempt.
     """
-    attempt = Attempt(run)
+    with logs.bound(**run.log_tags):
+        yield from _attempt(Attempt(run))
+
+
+def _attempt(attempt: Attempt) -> Iterator[Attempt]:
+    run = attempt.run
     try:
         with attempt.watched(), memory_limit(settings.RUN_MEMORY_MB):
             yield attempt
@@ -422,7 +435,7 @@ def explain(error: BaseException) -> str:
         text = "it took longer than its queue allows; ask for less, or raise the queue's limit"
     else:
         text = f"{name}: {error}"
-    return text[:ERROR_CHARACTERS]
+    return scrub_text(text)[:ERROR_CHARACTERS]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from tradingsite.embedded import embedded_queue_url
+from tradingsite.logs import LEVELS, STYLES, logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
@@ -54,6 +55,20 @@ WEB_BIND = env.str("WEB_BIND", default="127.0.0.1:8000")
 # True where browsers reach the site by https: cookies then travel no other way.
 HTTPS = env.bool("HTTPS", default=False)
 
+# Whether a proxy stands before the site; one that overwrites X-Forwarded-*, or anybody can write them.
+BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
+
+# Log lines on standard error: text or json; without a level, warnings.
+LOG_FORMAT = env.str("LOG_FORMAT", default="text").lower()
+LOG_LEVEL = env.str("LOG_LEVEL", default="").lower()
+if LOG_FORMAT not in STYLES:
+    raise ImproperlyConfigured(f"LOG_FORMAT is {LOG_FORMAT!r}; it must be {' or '.join(STYLES)}.")
+if LOG_LEVEL and LOG_LEVEL not in LEVELS:
+    raise ImproperlyConfigured(f"LOG_LEVEL is {LOG_LEVEL!r}; it must be one of {', '.join(LEVELS)}.")
+LOGGING = logging_config(LOG_FORMAT, LOG_LEVEL)
+# What Prometheus shows to read /metrics; without it only this machine and people who may see the health page can.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+
 INSTALLED_APPS = [
     "unfold",
     "django.contrib.admin",
@@ -74,6 +89,7 @@ INSTALLED_APPS = [
     "csp",
     "django_otp",
     "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "tradingsite",
     "marketdata",
     "strategies",
@@ -85,6 +101,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tradingsite.middleware.RequestLog",
+    "tradingsite.middleware.Headers",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -93,6 +111,7 @@ MIDDLEWARE = [
     "django_otp.middleware.OTPMiddleware",
     # Deny by default: a view that strangers may see says so.
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "tradingsite.middleware.SecondFactor",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -174,8 +193,15 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_CALLABLE = "tradingsite.account.pages.locked_out"
+AXES_CLIENT_IP_CALLABLE = "tradingsite.clients.address"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "password", "code", "csrfmiddlewaretoken"]
 AXES_ENABLE_ADMIN = False  # ours is registered in the look of the other pages
+OTP_TOTP_ISSUER = "ibdesk"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True
 SESSION_COOKIE_AGE = 8 * 3600
+if HTTPS:  # a neighbour under the same domain cannot set these
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
@@ -184,7 +210,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz/"]
 SECURE_REFERRER_POLICY = "same-origin"
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-if env.bool("BEHIND_PROXY", default=False):  # one that overwrites these headers, or anybody can write them
+if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     USE_X_FORWARDED_HOST = True
 X_FRAME_OPTIONS = "DENY"
@@ -214,7 +240,7 @@ KNOX_TOKEN_MODEL = "tradingsite.ApiToken"  # nosec B105
 # The queue that `manage.py up` starts, unless one is named.
 RUN_DIR = VAR_DIR / "run"
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or embedded_queue_url(RUN_DIR)
-CELERY_BEAT_SCHEDULER = "tradingsite.celery:Scheduler"
+CELERY_BEAT_SCHEDULER = "tradingsite.beat:Scheduler"
 # The most memory that one run may take, beside what its process has anyway; 0 sets no limit.
 RUN_MEMORY_MB = env.int("RUN_MEMORY_MB", default=4_000)
 # What is at the other end: simulated, paper or live. An account of another kind is refused.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from celery import current_app, shared_task
+from celery import shared_task
 from django.utils import timezone
 
 from tradingsite import heartbeats, runs
+from tradingsite.celery import app
 from tradingsite.models import AnsweredRequest, ApiToken, Heartbeat
-from tradingsite.queues import QUEUES
+from tradingsite.queues import QUEUES, limits
 
 SWEEPER = "sweeper"
 
 
-@shared_task
+@shared_task(**limits("maintenance"))
 def sweep_runs() -> None:
     """Give back what dead processes left, and send what no worker has heard of.
 
@@ -28,13 +29,11 @@ def sweep_runs() -> None:
     heartbeats.beat(SWEEPER)
 
 
-@shared_task
+@shared_task(**limits("maintenance"))
 def send_pulses() -> None:
     """Ask every queue for a sign of life from the inside of its workers."""
     for queue in QUEUES:
-        current_app.send_task(
-            "tradingsite.tasks.answer_pulse", args=[queue], queue=queue, expires=heartbeats.SILENT_SECONDS
-        )
+        app.send_task("tradingsite.tasks.answer_pulse", args=[queue], queue=queue, expires=heartbeats.SILENT_SECONDS)
 
 
 @shared_task(acks_late=False)
@@ -42,7 +41,7 @@ def answer_pulse(queue: str) -> None:
     heartbeats.beat(f"queue:{queue}")
 
 
-@shared_task
+@shared_task(**limits("maintenance"))
 def tidy() -> None:
     """Remove what has lost its use: answered requests, expired tokens and sessions, heartbeats of hosts long gone."""
     from django.contrib.sessions.models import Session

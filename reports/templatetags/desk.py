@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from typing import Any
 
 from django import template
 from django.utils.html import format_html
@@ -45,6 +44,18 @@ def change(value: Number) -> SafeString:
 @register.filter
 def percent(value: Number) -> str:
     return labels.percent(_float(value), plus=False)
+
+
+@register.filter
+def fall(value: Number) -> str:
+    """A drawdown: a fraction as per cent below the peak."""
+    return labels.percent(None if value is None else -abs(float(value)))
+
+
+@register.filter
+def share(value: float) -> str:
+    """Progress: whole per cent, 100 only where it is done."""
+    return f"{int(100 * value)}\u202f%"
 
 
 def _toned(value: float | None, text: str) -> SafeString:
@@ -111,6 +122,5 @@ def size(value: int | None) -> str:
 
 
 @register.filter
-def get(table: Any, key: Any) -> Any:
-    """`table[key]`, None where it is not there."""
-    return table.get(key)
+def minus(value: int, other: int) -> int:
+    return value - other

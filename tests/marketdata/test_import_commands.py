@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bars_root")]
         ("--calendar XNYC", "unknown calendar 'XNYC'; did you mean 'XNYS'"),
         ("--symbol HELD --calendar XLON", "HELD is on calendar XNYS, not XLON"),
         ("--columns opn=Open", "unknown field in --columns: 'opn'; did you mean 'open'"),
-        ("--columns open", "--columns wants field=column pairs"),
+        ("--columns open", "columns wants field=column pairs"),
         ("--tz America/NewYork", "'America/NewYork' is no time zone"),
         ("--since yesterday", "'yesterday' is no date; write 2013-10-07"),
         ("--since NaT", "'NaT' is no date"),

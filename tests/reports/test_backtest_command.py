@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from strategies.models import Backtest
 from tests.faults import processes
 from tests.strategies.conftest import known, market, places  # noqa: F401
+from tradingsite.runs import DIED
 
 ROOT = Path(__file__).resolve().parents[2]
 ASKED = ("backtest", "--strategy", "ma_crossover", "--symbols", "ABC,XYZ", "--set", "fast=5", "--set", "slow=12")
@@ -108,6 +109,14 @@ for row in Backtest.objects.all():
     print(row.state, row.error)
 """
 
+FALL_SILENT = """
+from datetime import timedelta
+from django.utils import timezone
+from strategies.models import Backtest
+long_ago = timezone.now() - timedelta(minutes=5)
+assert Backtest.objects.filter(worker__endswith=WORKER).update(heartbeat=long_ago) == 1
+"""
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> dict[str, str]:
@@ -197,11 +206,12 @@ def test_a_killed_run_is_closed_by_the_next_backtest_and_a_living_one_is_not(sit
         both[0].kill()
         both[0].communicate(timeout=60)
         assert processes.run(COUNT, site).splitlines()[:2] == ["running ", "running "]
+        processes.run(f"WORKER = ':{both[0].pid}'\n{FALL_SILENT}", site)
         done = manage(site, *ASKED, "--no-report")
         assert done.returncode == 0, done.stderr
-        assert done.stderr.count("the process died; the run is marked as failed") == 1
+        assert "1 runs whose process died are marked as failed" in done.stderr
         found = processes.run(COUNT, site).splitlines()[:3]
-        assert sorted(found) == ["failed the process died", "running ", "succeeded "]
+        assert sorted(found) == [f"failed {DIED}", "running ", "succeeded "]
     finally:
         for process in both:
             process.kill()

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ from domain.engine import RunSettings, backtest
 from domain.engine.records import FILL_COLUMNS, ORDER_COLUMNS
 from domain.engine.result import EQUITY_COLUMNS
 from domain.engine.trades import TRADE_COLUMNS
-from strategies.ledgers import encode_json, encode_ledgers, iso_time, publish
+from strategies.ledgers import encode_json, encode_ledgers, iso_time, publish, remove_leftovers
 from strategies.library.breakout import Breakout
 from tests.strategies import make
 
@@ -93,9 +94,16 @@ def test_a_directory_is_there_whole_or_not_at_all(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_a_directory_that_is_there_is_never_replaced(tmp_path):
-    publish(tmp_path / "run", {"a": b"1"})
-    with pytest.raises(OSError):
-        publish(tmp_path / "run", {"a": b"2"})
-    assert (tmp_path / "run" / "a").read_bytes() == b"1"
+def test_what_an_attempt_left_that_died_before_its_row_could_say_so_makes_way_whole(tmp_path):
+    publish(tmp_path / "run", {"a": b"1", "b": b"1"})
+    publish(tmp_path / "run", {"a": b"2"})
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == {"a": b"2"}
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_killed_processes_half_wrote_is_removed_once_it_is_old(tmp_path):
+    for name in (".run.1.partial", ".run.2.old", ".other", "run"):
+        (tmp_path / name).mkdir()
+    os.utime(tmp_path / ".run.1.partial", (0, 0))
+    assert remove_leftovers(tmp_path, older_than_seconds=3600) == [".run.1.partial"]
+    assert {path.name for path in tmp_path.iterdir()} == {".run.2.old", ".other", "run"}

@@ -2,28 +2,33 @@
 
 import os
 import shlex
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from django.db import connection
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def check_site(**environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "import django; django.setup()"]
+def start_site(code: str, **environment: str) -> subprocess.Popen[str]:
     where = os.environ | {"DJANGO_SETTINGS_MODULE": "tradingsite.settings", "DEBUG": "false"} | environment
-    return subprocess.run(command, cwd=ROOT, env=where, capture_output=True, text=True, check=False)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=where, **pipes)
 
 
-@pytest.mark.parametrize(("key", "fault"), [("", "SECRET_KEY is not set"), ("short", "shorter than 50 characters")])
-def test_a_site_without_a_good_key_does_not_start_and_the_advice_makes_one(key, fault):
-    refused = check_site(SECRET_KEY=key)
+def check_site(**environment: str) -> subprocess.CompletedProcess[str]:
+    process = start_site("import django; django.setup()", **environment)
+    out, errors = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+
+def test_a_site_with_a_short_key_does_not_start_and_the_advice_makes_a_good_one():
+    refused = check_site(SECRET_KEY="short")
     assert refused.returncode == 1
     message = refused.stderr.splitlines()[-1]
-    assert fault in message
+    assert "shorter than 50 characters" in message
     program, *arguments = shlex.split(message.split("`")[1])
     assert program == "python"
     made = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True).stdout.strip()
@@ -33,8 +38,18 @@ def test_a_site_without_a_good_key_does_not_start_and_the_advice_makes_one(key, 
 
 def test_the_example_environment_gives_the_same_advice():
     line = "python -c " + shlex.quote("import secrets; print(secrets.token_urlsafe(50))").replace("'", '"')
-    assert f"`{line}`" in check_site(SECRET_KEY="").stderr
+    assert f"`{line}`" in check_site(SECRET_KEY="short").stderr
     assert f"# {line}\n" in (ROOT / ".env.example").read_text()
+
+
+def test_the_first_start_makes_a_key_that_only_its_owner_can_read_and_later_ones_keep_it(tmp_path):
+    asked = "import django; from django.conf import settings; print(settings.SECRET_KEY)"
+    several = [start_site(asked, VAR_DIR=str(tmp_path)) for _ in range(6)]
+    keys = {process.communicate(timeout=60)[0].strip() for process in several}
+    assert len(keys) == 1, "two processes that start at once agree on one key"
+    assert len(keys.pop()) >= 50
+    assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
+    assert {path.name for path in tmp_path.iterdir()} == {"secret_key"}
 
 
 def test_the_tests_run_on_the_database_that_was_asked_for(db):
