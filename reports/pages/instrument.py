@@ -38,7 +38,6 @@ def instrument(request: HttpRequest, pk: int) -> HttpResponse:
     held = store.coverage(row)
     context: dict[str, Any] = {
         "instrument": row,
-        "facts": _facts(row, held),
         "series": [_series_row(each) for each in held],
         "files": BarFile.objects.filter(instrument=row).order_by("timeframe", "what", "adjustment", "-partition")[
             :ROWS_SHOWN
@@ -53,6 +52,7 @@ def instrument(request: HttpRequest, pk: int) -> HttpResponse:
         context["fault"], status = str(error), 400
     except StoreError as error:
         context["fault"] = str(error)
+    context["facts"] = _facts(row, held)
     return render(request, "pages/instrument.html", context, status=status)
 
 
@@ -80,7 +80,7 @@ def _facts(row: Instrument, held: list[store.Coverage]) -> dict[str, Any]:
     facts: dict[str, Any] = {"last_bar": max(each.end for each in held if each.rows)}
     try:
         page = barpages.read_page(row, wanted)
-    except (BadInput, StoreError):  # the chart says which file it is
+    except (BadInput, StoreError):  # what is wrong with it the chart has said
         return facts
     close = page.bars.close[-2:]
     facts |= {
