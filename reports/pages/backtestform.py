@@ -207,7 +207,7 @@ def _shown(strategy: type[Strategy], values: Mapping[str, Any]) -> dict[str, Any
         "what": data.get("what") or What.TRADES,
         "adjustment": data.get("adjustment") or "",
         "edit_as": "fields",
-        "yaml": to_yaml(_as_config(strategy, values, symbols)),
+        "yaml": to_yaml(_as_config(strategy, values, symbols)).strip(),
     }
     shown |= {name: values.get(name) or "" for name in ("watchlist", "start", "end", "warmup_bars")}
     shown |= initial(strategy.Params, params, "params__")

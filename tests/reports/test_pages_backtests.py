@@ -354,6 +354,7 @@ def test_a_form_as_it_stands_is_the_run_it_was_taken_from(researcher, run, sent,
     data = fields_of(researcher.get(address))
     with django_capture_on_commit_callbacks(execute=True):
         response = researcher.post(address, data | {"tag": "again", "notes": "why"})
+    assert response.status_code == 302, response.context["form"].errors
     row = Backtest.objects.exclude(pk=run.pk).get()
     assert response.url == f"/backtests/{row.directory}/"
     assert (row.origin, row.started_by.username, row.tag, row.notes) == ("web", "researcher", "again", "why")
