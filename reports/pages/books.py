@@ -6,7 +6,8 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Func, IntegerField, Max, OuterRef, QuerySet, Subquery
+from django.db import connection
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from execution.models import Account, AccountValue, Position
 from reports.pages.sketch import draw
@@ -16,21 +17,9 @@ _CURVE_POINTS = 160
 _POSITIONS_SHOWN = 200
 
 
-class _Bucket(Func):
-    """Which of many equal stretches of time a moment falls into."""
-
-    output_field = IntegerField()
-
-    def __init__(self, moment: str, *, seconds: int) -> None:
-        super().__init__(moment, seconds=seconds)
-
-    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        template = "CAST(strftime('%%%%s', %(expressions)s) AS INTEGER) / %(seconds)s"
-        return super().as_sql(compiler, connection, template=template, **extra)
-
-    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        template = "FLOOR(EXTRACT(EPOCH FROM %(expressions)s) / %(seconds)s)::bigint"
-        return super().as_sql(compiler, connection, template=template, **extra)
+# The latest value of an account in a stretch of time: one look into an index, however many values there are.
+_LATEST = """SELECT * FROM (SELECT id FROM execution_accountvalue
+    WHERE account_id = %s AND time >= %s AND time <= %s ORDER BY time DESC LIMIT 1) AS latest"""
 
 
 def accounts() -> list[Any]:
@@ -45,14 +34,17 @@ def active_accounts() -> QuerySet[Account]:
 
 
 def equity_curve(account: Any, span: str) -> dict[str, Any] | None:
-    """The last value in each of at most 160 stretches of the span before the latest value, drawn; None: too few."""
+    """The span before the latest value, drawn through what the account was worth at 160 moments; None: too few."""
     if account is None or account.time is None:
         return None
-    seconds = max(int(SPANS[span].total_seconds()) // _CURVE_POINTS, 1)
-    held = AccountValue.objects.filter(account=account, time__gte=account.time - SPANS[span])
-    # Ids grow with time: the trader alone writes values, as they come.
-    newest = held.order_by().values(bucket=_Bucket("time", seconds=seconds)).annotate(newest=Max("id")).values("newest")
-    rows = list(AccountValue.objects.filter(pk__in=newest).order_by("time").values_list("time", "equity"))
+    began, step = account.time - SPANS[span], SPANS[span] / _CURVE_POINTS
+    moments = [began + step * place for place in range(1, _CURVE_POINTS)] + [account.time]
+    with connection.cursor() as cursor:
+        adapt = connection.ops.adapt_datetimefield_value
+        asked = [value for moment in moments for value in (account.pk, adapt(began), adapt(moment))]
+        cursor.execute(" UNION ALL ".join([_LATEST] * len(moments)), asked)
+        chosen = {pk for (pk,) in cursor.fetchall()}
+    rows = list(AccountValue.objects.filter(pk__in=chosen).order_by("time").values_list("time", "equity"))
     line = draw([(time.timestamp(), float(equity)) for time, equity in rows])
     if line is None:
         return None

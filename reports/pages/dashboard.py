@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from execution.models import KillSwitch
@@ -108,7 +107,7 @@ def _halt(request: HttpRequest) -> dict[str, Any]:
 
 
 def _links(request: HttpRequest) -> dict[str, Any]:
-    return signs_of_life(timezone.now()) | {"last_bar": _last_bar()}
+    return signs_of_life() | {"last_bar": _last_bar()}
 
 
 def _last_bar() -> BarFile | None:

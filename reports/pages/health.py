@@ -11,7 +11,6 @@ from django.conf import settings
 from django.contrib.auth.decorators import permission_required
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from reports.pages.parts import Part, live_page
@@ -40,7 +39,7 @@ def _checks() -> dict[str, Any]:
 
 def _processes() -> dict[str, Any]:
     """Each process' and queue's last sign of life, and how much waits in each queue."""
-    signs = signs_of_life(timezone.now())
+    signs = signs_of_life()
     waiting: dict[str, int] = {}
     running: dict[str, int] = {}
     for model in run_models():

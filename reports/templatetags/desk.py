@@ -6,7 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from reports import labels
@@ -30,6 +30,13 @@ def number(value: Number, decimals: int | None = None) -> str:
 
 
 @register.filter
+def price(value: Number) -> str:
+    """Two decimals, or as many as it needs, so that a column of them aligns."""
+    text = labels.number(_float(value))
+    return labels.number(_float(value), 2) if len(text.partition(".")[2]) < 2 else text
+
+
+@register.filter
 def signed(value: Number, decimals: int = 2) -> SafeString:
     """With sign, arrow and colour: no one of them alone."""
     return _toned(_float(value), labels.signed(_float(value), decimals))
@@ -50,6 +57,17 @@ def percent(value: Number) -> str:
 def fall(value: Number) -> str:
     """A drawdown: a fraction as per cent below the peak."""
     return labels.percent(None if value is None else -abs(float(value)))
+
+
+@register.filter
+def codes(text: str) -> SafeString:
+    """Text in which what stands between backticks is something to type."""
+    pieces = str(text).split("`")
+    marked = [
+        format_html("<code>{}</code>", piece) if place % 2 and place < len(pieces) - 1 else conditional_escape(piece)
+        for place, piece in enumerate(pieces)
+    ]
+    return format_html_join("", "{}", ((piece,) for piece in marked))
 
 
 @register.filter
