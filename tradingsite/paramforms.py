@@ -159,10 +159,9 @@ class ParameterForm(forms.ModelForm):
         for each, messages in errors.items():
             if by_yaml:
                 self.add_error(yaml, messages)
-            elif each:
-                self.add_error(each, messages)
-            elif not unread:
-                self.add_error(None, messages)
+            elif each not in self.errors and (each or not unread):
+                # What Django refused was not judged: it is not missing, and a fault of the whole may be due to it.
+                self.add_error(each or None, messages)
         if values is not None and not unread and (not by_yaml or yaml not in self.errors):
             setattr(self.instance, name, values)
             self.cleaned_data[name] = values
