@@ -238,14 +238,21 @@ def _as_config(strategy: type[Strategy], values: Mapping[str, Any], symbols: Any
         "sizing",
     ):
         if given.get(name) not in (None, "", {}):
-            config[name] = given[name]
+            config[name] = _without_none(given[name])
     config.setdefault("timeframe", str(Timeframe.D1))
     config.setdefault("cash", 100_000)
     if config.get("watchlist"):
         del config["symbols"]
     if "data" in config:
-        config["data"] = {name: config["data"].get(name) for name in ("what", "adjustment") if config["data"].get(name)}
+        config["data"] = {name: each for name, each in config["data"].items() if name in ("what", "adjustment")}
     return config
+
+
+def _without_none(value: Any) -> Any:
+    """None is what a rule that is off says by being left out."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _without_none(each) for name, each in value.items() if each is not None}
 
 
 def _defaults(strategy: type[Strategy]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def _facts(row: Instrument, held: list[store.Coverage]) -> dict[str, Any]:
 
 
 def _series_row(held: store.Coverage) -> dict[str, Any]:
-    return held._asdict() | {"rows": count(held.rows), "megabytes": number(held.bytes / 1e6, 1)}
+    return held._asdict() | {"rows": count(held.rows), "megabytes": number(held.bytes / 1e6, 2)}
 
 
 # ---- the chart ---------------------------------------------------------------------------------------------------
