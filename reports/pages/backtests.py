@@ -23,7 +23,7 @@ from strategies.models import Backtest
 ROWS_ON_PAGE = 50
 LAST_PAGE = 400
 MOST_AT_ONCE = 100
-TAGS_OFFERED = 100
+TAGS_FROM_NEWEST = 500
 SYMBOLS_SHOWN = 4
 MOST_COMPARED = 8
 
@@ -50,7 +50,6 @@ def backtests(request: HttpRequest) -> HttpResponse:
     # One more than is shown says whether there is another page; a COUNT would read every row.
     rows = list(found[(page - 1) * ROWS_ON_PAGE : page * ROWS_ON_PAGE + 1])
     shown = [cells(row) for row in rows[:ROWS_ON_PAGE]]
-    listed = Backtest.objects.order_by()
     return render(
         request,
         "pages/backtests.html",
@@ -60,8 +59,8 @@ def backtests(request: HttpRequest) -> HttpResponse:
             "asked": asked,
             "is_filtered": any(value for name, value in asked.items() if name != "sort"),
             "states": Backtest.State.choices,
-            "strategies": listed.values_list("strategy", flat=True).distinct().order_by("strategy"),
-            "tags": listed.exclude(tag="").values_list("tag", flat=True).distinct().order_by("tag")[:TAGS_OFFERED],
+            "strategies": Backtest.objects.values_list("strategy", flat=True).distinct().order_by("strategy"),
+            "tags": _tags(asked["tag"]),
             "sorts": [(name, label) for name, (label, _) in SORTS.items()],
             "page": page,
             "earlier": _url(request, page=str(page - 1)) if page > 1 else "",
@@ -170,6 +169,12 @@ def _listed(rows: QuerySet[Backtest]) -> QuerySet[Backtest]:
         .defer("config", "log_tail", "notes", "error")
         .annotate(parameters=F("config__strategy__params"))
     )
+
+
+def _tags(asked: str) -> list[str]:
+    """Those of the newest rows: to find all of them would read every row."""
+    newest = Backtest.objects.order_by("-created").values_list("tag", flat=True)[:TAGS_FROM_NEWEST]
+    return sorted({*newest, asked} - {""})
 
 
 # ---- what is asked -----------------------------------------------------------------------------------------------
