@@ -33,7 +33,7 @@ def told(monkeypatch):
 
 
 def mixed_runs(count: int) -> list[str]:
-    """Addresses of runs of all kinds, the newest first; pairs of them have the same moment."""
+    """Addresses of runs of all kinds, the newest first; three at a time have the same moment."""
     now = timezone.now()
     found = []
     for number in range(count):
@@ -44,7 +44,7 @@ def mixed_runs(count: int) -> list[str]:
             if number % 3 == 2:
                 row = Report.objects.create(backtest=row, origin="run")
                 Backtest.objects.filter(pk=row.backtest_id).update(created=now - dt.timedelta(days=400, minutes=number))
-        moment = now - dt.timedelta(minutes=number // 2)
+        moment = now - dt.timedelta(minutes=number // 3)
         type(row).objects.filter(pk=row.pk).update(created=moment)
         found.append((moment, row.pk, f"/runs/{row._meta.model_name}/{row.pk}/"))
     found.sort(reverse=True)
