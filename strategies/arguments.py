@@ -16,7 +16,7 @@ from marketdata.errors import StoreError
 from strategies import registry
 from strategies.backtests import Plan, plan_backtest
 from strategies.config import BacktestConfig, override, parse_config
-from strategies.configfile import read_config
+from tradingsite.configfile import read_config
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -20,7 +20,7 @@ from domain.orders import OrderType, TimeInForce
 from domain.risk import RiskLimits
 from domain.sizing import Sizing, SizingKind
 from domain.timeframe import Timeframe
-from strategies.configfile import parse_yaml
+from tradingsite.configfile import parse_yaml
 
 # Orders are sized at a close and fill at the next open: what is left over pays for the gap and the costs.
 INVESTED = 0.95
@@ -55,6 +55,12 @@ def _read_moment(value: Any) -> Any:
 Moment = Annotated[str | None, BeforeValidator(_read_moment)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+# What a form and the API's schema say after the bounds.
+_MONEY: Any = {"unit": "money"}
+_FRACTION: Any = {"unit": "fraction"}
+_BPS: Any = {"unit": "bps"}
+_UNITS: Any = {"unit": "units"}
+_BARS: Any = {"unit": "bars"}
 
 
 class Section(BaseModel):
@@ -86,18 +92,42 @@ class BrokerConfig(Section):
 class RiskConfig(Section):
     """RiskLimits under the names that configs use; a rule that is left out is off."""
 
-    long_only: bool = True
-    market_hours: bool = True
-    flat_at_close: bool = False
-    per_symbol_notional_cap: Positive | None = None
-    max_gross_exposure: Positive | None = None
-    max_order_quantity: Positive | None = None
-    max_order_value: Positive | None = None
-    max_open_orders: Positive | None = None
-    price_collar: Positive | None = None
-    instrument_daily_loss: Positive | None = None
-    daily_loss: Positive | None = None
-    daily_loss_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    long_only: bool = Field(default=True, description="refuse to sell short")
+    market_hours: bool = Field(default=True, description="refuse orders outside of the exchange's sessions")
+    flat_at_close: bool = Field(
+        default=False, description="close positions at each session's close, and refuse entries that could not be"
+    )
+    per_symbol_notional_cap: Positive | None = Field(
+        default=None, description="largest value of one instrument's position and orders", json_schema_extra=_MONEY
+    )
+    max_gross_exposure: Positive | None = Field(
+        default=None,
+        description="largest value of all positions and orders, long and short added up",
+        json_schema_extra=_MONEY,
+    )
+    max_order_quantity: Positive | None = Field(default=None, description="largest order", json_schema_extra=_UNITS)
+    max_order_value: Positive | None = Field(
+        default=None, description="largest order by its value", json_schema_extra=_MONEY
+    )
+    max_open_orders: Positive | None = Field(default=None, description="most working orders of one instrument")
+    price_collar: Positive | None = Field(
+        default=None, description="largest distance of a limit price from the last price", json_schema_extra=_FRACTION
+    )
+    instrument_daily_loss: Positive | None = Field(
+        default=None,
+        description="loss of one instrument since the day's start that ends its entries",
+        json_schema_extra=_MONEY,
+    )
+    daily_loss: Positive | None = Field(
+        default=None,
+        description="kill switch: loss of the account since the day's start that halts the run",
+        json_schema_extra=_MONEY,
+    )
+    daily_loss_fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="kill switch: the same as part of the equity at the day's start",
+        json_schema_extra=_FRACTION,
+    )
 
     def limits(self) -> RiskLimits:
         values: dict[str, Any] = {name: math.inf if value is None else value for name, value in self}
@@ -107,22 +137,42 @@ class RiskConfig(Section):
 
 
 class TierConfig(Section):
-    up_to: Positive | None = None
-    per_unit: NotNegative
+    up_to: Positive | None = Field(
+        default=None, description="units of the calendar month up to which the rate holds", json_schema_extra=_UNITS
+    )
+    per_unit: NotNegative = Field(description="fee for each unit", json_schema_extra=_MONEY)
 
 
 class CommissionConfig(Section):
     """The fields of domain.costs.Commission, or the name of a schedule."""
 
-    per_order: NotNegative = 0.0
-    per_unit: NotNegative = 0.0
-    fraction: NotNegative = 0.0
-    minimum: NotNegative = 0.0
-    maximum_fraction: Positive | None = None
-    extra_per_unit: NotNegative = 0.0
-    sell_fraction: NotNegative = 0.0
-    sell_per_unit: NotNegative = 0.0
-    tiers: tuple[TierConfig, ...] = ()
+    per_order: NotNegative = Field(default=0.0, description="fee for each order", json_schema_extra=_MONEY)
+    per_unit: NotNegative = Field(default=0.0, description="fee for each unit", json_schema_extra=_MONEY)
+    fraction: NotNegative = Field(
+        default=0.0, description="fee as part of the order's value", json_schema_extra=_FRACTION
+    )
+    minimum: NotNegative = Field(default=0.0, description="least that an order costs", json_schema_extra=_MONEY)
+    maximum_fraction: Positive | None = Field(
+        default=None, description="most that an order costs, as part of its value", json_schema_extra=_FRACTION
+    )
+    extra_per_unit: NotNegative = Field(
+        default=0.0,
+        description="clearing and exchange fees for each unit, outside of the bounds",
+        json_schema_extra=_MONEY,
+    )
+    sell_fraction: NotNegative = Field(
+        default=0.0,
+        description="regulatory fee on sells as part of the value, outside of the bounds",
+        json_schema_extra=_FRACTION,
+    )
+    sell_per_unit: NotNegative = Field(
+        default=0.0,
+        description="regulatory fee on sells for each unit, outside of the bounds",
+        json_schema_extra=_MONEY,
+    )
+    tiers: tuple[TierConfig, ...] = Field(
+        default=(), description="rates for each unit that fall with the month's units"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -145,23 +195,47 @@ class CommissionConfig(Section):
 
 
 class ExecutionConfig(Section):
-    default_order_type: Literal["market", "limit"] = "market"
-    limit_offset_bps: float = 0.0
-    slippage_bps: NotNegative = 0.0
-    market_at: MarketAt = MarketAt.NEXT_OPEN
-    time_in_force: TimeInForce = TimeInForce.DAY
-    volume_cap: Annotated[float, Field(gt=0, le=1)] | None = None
-    commission: CommissionConfig = CommissionConfig()
-    margin_rate: Positive = 1.0
-    borrow_rate: NotNegative = 0.0
+    default_order_type: Literal["market", "limit"] = Field(
+        default="market", description="what a wish without a price becomes"
+    )
+    limit_offset_bps: float = Field(
+        default=0.0,
+        description="how much better than the close a default limit stands (negative: through it)",
+        json_schema_extra=_BPS,
+    )
+    slippage_bps: NotNegative = Field(
+        default=0.0, description="how much worse than the market a fill is", json_schema_extra=_BPS
+    )
+    market_at: MarketAt = Field(default=MarketAt.NEXT_OPEN, description="at which price market orders fill")
+    time_in_force: TimeInForce = Field(default=TimeInForce.DAY, description="how long an order works")
+    volume_cap: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="most of a bar's volume that an order fills", json_schema_extra=_FRACTION
+    )
+    commission: CommissionConfig = Field(default=CommissionConfig(), description="what orders cost")
+    margin_rate: Positive = Field(
+        default=1.0, description="part of a position's value that must be paid", json_schema_extra=_FRACTION
+    )
+    borrow_rate: NotNegative = Field(
+        default=0.0, description="yearly fee on the value that is sold short", json_schema_extra=_FRACTION
+    )
 
 
 class SizingConfig(Section):
-    kind: SizingKind
-    value: Positive
-    window: Annotated[int, Field(ge=2)] = 20
-    atr_multiple: Positive = 2.0
-    max_fraction: Positive = 1.0
+    kind: SizingKind = Field(description="what exposure 1 is measured in")
+    value: Positive = Field(description="how much of it: units, money, or a fraction of equity")
+    window: Annotated[int, Field(ge=2)] = Field(
+        default=20, description="span of the average true range or the volatility", json_schema_extra=_BARS
+    )
+    atr_multiple: Positive = Field(
+        default=2.0,
+        description="for kind atr: the move that loses the fraction",
+        json_schema_extra={"unit": "average true ranges"},
+    )
+    max_fraction: Positive = Field(
+        default=1.0,
+        description="for kinds atr and volatility: most of the equity in one position",
+        json_schema_extra=_FRACTION,
+    )
 
 
 class StrategyChoice(Section):

@@ -13,7 +13,7 @@ from domain.risk import RiskLimits
 from domain.sizing import Sizing, SizingKind
 from domain.timeframe import Timeframe
 from strategies.config import BacktestConfig, config_hash, override, parse_config
-from strategies.configfile import parse_yaml
+from tradingsite.configfile import parse_yaml
 
 S1 = """
 run_id: 1b4e28ba-2fa1-41d2-883f-0016d3cca427

@@ -8,7 +8,7 @@ import pytest
 from domain.costs import IB_FIXED
 from strategies import registry
 from strategies.config import BacktestConfig, parse_config
-from strategies.configfile import parse_yaml, read_config
+from tradingsite.configfile import parse_yaml, read_config
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,4 +1,4 @@
-"""A config file as plain values: a small, strict YAML, with `${VAR}` filled in from the environment.
+"""Configs as text and as plain values: a small, strict YAML, with `${VAR}` filled in from the environment.
 
 Stricter than YAML 1.1: no anchors and aliases (a few lines of them expand to gigabytes), no tags, no key twice, and
 only `true` and `false` are truth values, so that ON, NO and Y stay the symbols that they are. Dates stay text.
@@ -6,9 +6,11 @@ only `true` and `false` are truth values, so that ON, NO and Y stay the symbols 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import yaml
@@ -17,6 +19,7 @@ from domain.errors import BadInput
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 16
+MAX_BITS = 14_000  # Python turns no more than 4,300 digits into a number or back.
 
 _VARIABLE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^{}]*))?\}|\$\{")
 
@@ -44,6 +47,8 @@ def read_config(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
 
 def parse_yaml(text: str) -> Any:
     """The values of one YAML document; BadInput says the line."""
+    if len(text) > MAX_BYTES:
+        raise BadInput(f"is longer than {MAX_BYTES // 1024} Ki characters; that is no config")
     try:
         return yaml.load(text, _Loader)  # nosec B506
     except yaml.MarkedYAMLError as error:
@@ -54,6 +59,17 @@ def parse_yaml(text: str) -> Any:
         raise BadInput(f"{where}{error.problem or error.context}{hint}") from error
     except yaml.YAMLError as error:
         raise BadInput(f"is not YAML ({error})") from error
+
+
+def to_yaml(value: Any) -> str:
+    """JSON values as YAML, in the order they have; `parse_yaml` gives the same back, and so does any YAML 1.1 reader:
+    a text that either would take for something else (ON, 2020-01-01, 1e5) is in quotes.
+
+    BadInput where the value is no JSON (a number that is not finite, a name that is no text) or nested too deep.
+    """
+    _check_json(value, 0)
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return text.removesuffix("...\n")
 
 
 def fill_in(value: Any, environ: Mapping[str, str], path: str = "") -> Any:
@@ -84,6 +100,22 @@ def fill_in(value: Any, environ: Mapping[str, str], path: str = "") -> Any:
     return _VARIABLE.sub(replace, value)
 
 
+def _check_json(value: Any, depth: int) -> None:
+    if depth == MAX_DEPTH:
+        raise BadInput(f"nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadInput(f"{value} cannot be written: only finite numbers can")
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise BadInput("a number of too many digits cannot be written")
+    if isinstance(value, (dict, list)):
+        for each in value.values() if isinstance(value, dict) else value:
+            _check_json(each, depth + 1)
+    elif not isinstance(value, (str, int, float, NoneType)):
+        raise BadInput(f"a {type(value).__name__} cannot be written: only JSON values can")
+    if isinstance(value, dict) and not all(isinstance(name, str) for name in value):
+        raise BadInput("a name must be a text")
+
+
 class _Loader(yaml.SafeLoader):
     peek_event: Any
     yaml_implicit_resolvers: dict[str, Any] = {}
@@ -95,6 +127,8 @@ class _Loader(yaml.SafeLoader):
             raise BadInput(
                 f"line {event.start_mark.line + 1}: anchors and aliases (& and *) are not allowed; quote a text"
             )
+        if getattr(event, "tag", None):
+            raise BadInput(f"line {event.start_mark.line + 1}: tags such as {event.tag[:80]} are not allowed")
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise BadInput(f"line {event.start_mark.line + 1}: nested deeper than {MAX_DEPTH} levels")
@@ -113,6 +147,35 @@ class _Loader(yaml.SafeLoader):
             keys.add(key_node.value)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: Any) -> int:
+        try:
+            return super().construct_yaml_int(node)
+        except ValueError as error:
+            raise BadInput(f"line {node.start_mark.line + 1}: a number of too many digits") from error
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts with marks that nobody sees (line separators, turned writing direction) are quoted and escaped."""
+
+    allow_unicode: bool
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=None if data.isprintable() else '"')
+
+    def write_double_quoted(self, text: str, split: bool = True) -> None:
+        self.allow_unicode = text.isprintable()
+        super().write_double_quoted(text, split)
+        self.allow_unicode = True
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
 
 for _tag, _pattern, _first in (
     ("null", r"^(?:~|null|)$", ["~", "n", ""]),
@@ -120,4 +183,5 @@ for _tag, _pattern, _first in (
     ("int", r"^[-+]?(?:0|[1-9][0-9_]*)$", list("-+0123456789")),
     ("float", r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+)$", list("-+.0123456789")),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)

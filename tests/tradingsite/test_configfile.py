@@ -1,9 +1,10 @@
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import BadInput
-from strategies.configfile import MAX_BYTES, fill_in, parse_yaml, read_config
+from tradingsite.configfile import MAX_BYTES, MAX_DEPTH, fill_in, parse_yaml, read_config, to_yaml
 
 
 @pytest.fixture
@@ -32,7 +33,9 @@ def test_only_true_and_false_are_truth_values_and_dates_stay_text(read):
         ("a: [1]\nb: *x", "line 2: anchors and aliases"),
         ("a:\n  b: 1\n  b: 2", "line 3: 'b' is given twice"),
         ("x: !!python/object/apply:os.system ['true']", "python/object"),
-        ("x: !!binary aGk=\n1: 2", "line 2: a name must be a text"),
+        ("x: 1\ny: !!timestamp soon", "line 2: tags such as tag:yaml.org,2002:timestamp are not allowed"),
+        ("x: ! 1", "line 1: tags such as ! are not allowed"),
+        ("x: 2\n1: 2", "line 2: a name must be a text"),
         ("? [a]\n: 1", "line 1: a name must be a text"),
         ("a: [1", "line 1"),
         ("a: 1\n---\nb: 2", "another document"),
@@ -41,6 +44,7 @@ def test_only_true_and_false_are_truth_values_and_dates_stay_text(read):
         ("a: 1\nsymbols: [${SYM}]\n", "line 2: expected ',' or ']', but got '{'; put the ${…} in quotes"),
         ("a: " + "[" * 40 + "]" * 40, "nested deeper than 16"),
         ("a: \x01", "is not YAML"),
+        ("a: 1\nb: " + "9" * 5_000, "line 2: a number of too many digits"),
         ("#" * (MAX_BYTES + 1), "larger than 64 KiB"),
     ],
 )
@@ -106,3 +110,47 @@ def test_any_text_is_read_or_refused_with_a_message(text):
         parse_yaml(text)
     except BadInput as error:
         assert str(error)
+
+
+def test_a_text_longer_than_any_config_is_not_even_parsed():
+    with pytest.raises(BadInput, match="longer than 64 Ki"):
+        parse_yaml("[" * (MAX_BYTES + 1))
+
+
+AMBIGUOUS = ["ON", "NO", "Y", "2020-01-01", "1e5", "TRUE", "1_000", "0700", "12:30", "~", "", "null", ".inf", "=", "<<"]
+TEXTS = st.sampled_from([*AMBIGUOUS, "long " * 50]) | st.text(max_size=30)
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_what_is_written_is_read_back_the_same(value):
+    text = to_yaml(value)
+    assert repr(parse_yaml(text)) == repr(value)  # repr: 1 is not 1.0 or true, -0.0 not 0.0, and order counts
+
+
+@given(TEXTS)
+def test_a_text_stays_one_for_every_other_reader_too(value):
+    assert yaml.safe_load(to_yaml({"symbol": value})) == {"symbol": value}
+
+
+def test_it_is_written_as_a_person_would_and_without_anchors():
+    part = {"fast": 5, "symbols": ["SPY", "ON"]}
+    assert to_yaml({"b": 0.5, "a": part}) == "b: 0.5\na:\n  fast: 5\n  symbols:\n  - SPY\n  - 'ON'\n"
+    assert "&" not in to_yaml({"x": part, "y": part})
+    assert to_yaml("SPY") == "SPY\n"
+    assert to_yaml(["Größe", "a\u202eb", "a\x85b"]) == '- Größe\n- "a\\u202Eb"\n- "a\\Nb"\n'
+
+
+def test_what_is_no_json_is_refused():
+    deep = "x"
+    for _ in range(MAX_DEPTH - 1):
+        deep = [deep]
+    assert parse_yaml(to_yaml(deep)) == deep
+    for value in (float("nan"), [float("inf")], {1: 2}, {"a": object()}, 10**5_000, [deep]):
+        with pytest.raises(BadInput):
+            to_yaml(value)
