@@ -10,7 +10,7 @@ SANDBOX := env DOTENV=/dev/null VAR_DIR="$(abspath $(VENV))/var"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-exhaustive test-postgres check bench requirements clean
+.PHONY: help demo up test test-browser test-exhaustive test-postgres test-faults check bench requirements clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -20,21 +20,49 @@ demo: $(VENV)/.runtime ## Import real daily prices, backtest a portfolio on them
 	$(PY) manage.py import_demo
 	$(PY) manage.py backtest --config examples/demo.yaml
 
+up: $(VENV)/.runtime ## Start it all: queue, pages, workers, beat; Ctrl-C stops it
+	@$(PY) manage.py up
+
 MEASURED := domain/*,gateway/*,*/services.py,marketdata/store.py,marketdata/importing.py,strategies/backtests.py,$\
-  strategies/ledgers.py
-test: check ## Lint, types, import contracts, migrations, then the tests with coverage
-	$(PY) -m pytest -m "not exhaustive" --numprocesses auto --dist loadfile --cov --cov-report=
+  strategies/ledgers.py,tradingsite/runs.py,tradingsite/documents.py
+QUICK := -m "not exhaustive and not faults and not browser"
+test: check ## Lint, types, import contracts, migrations, then the tests with coverage; the browser's where Chromium is
+	$(PY) -m pytest $(QUICK) --numprocesses auto --dist loadfile --cov --cov-report=
 	$(PY) -m coverage report --skip-covered --skip-empty
 	@echo "domain, gateway, services and the use cases, in percent (at least 85):"
 	@$(PY) -m coverage report --format=total --fail-under=85 --include='$(MEASURED)'
+	@if [ -x "$(CHROMIUM)" ]; then $(MAKE) --no-print-directory test-browser; \
+	else echo "The browser tests were left out: there is no $(CHROMIUM) (Debian, Ubuntu: apt install chromium)."; fi
+	@$(PY) -c "$$ASK_SERVERS" "$(POSTGRES_URL)" "$(REDIS_URL)"
+
+CHROMIUM ?= /usr/bin/chromium
+test-browser: $(VENV)/.test ## The pages in a real Chromium
+	CHROMIUM="$(CHROMIUM)" $(PY) -m pytest -m browser tests/browser
 
 test-exhaustive: $(VENV)/.test ## All of what `make test` takes samples of
 	$(PY) -m pytest -m exhaustive
 
 POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
-test-postgres: $(VENV)/.test ## The tests that use a database again, on the server at POSTGRES_URL (needs psycopg)
-	DATABASE_URL="$(POSTGRES_URL)" $(PY) -m pytest -m "not exhaustive" --numprocesses 2 --dist loadfile \
-	  tests/marketdata tests/strategies tests/reports tests/tradingsite
+REDIS_URL ?= redis://127.0.0.1:6379/13
+test-postgres: $(VENV)/.test ## The tests that use a database again, on the server at POSTGRES_URL
+	DATABASE_URL="$(POSTGRES_URL)" $(PY) -m pytest $(QUICK) --numprocesses 2 --dist loadfile \
+	  tests/marketdata tests/strategies tests/execution tests/reports tests/tradingsite
+
+test-faults: $(VENV)/.test ## Kill the running stack piece by piece (FAULT_KILLS=40), on SQLite and on both servers
+	POSTGRES_URL="$(POSTGRES_URL)" REDIS_URL="$(REDIS_URL)" $(PY) -m pytest -m faults -s tests/faults
+
+# Says what was left out for want of a server.
+define ASK_SERVERS
+import sys, psycopg, redis
+left_out = []
+try: psycopg.connect(sys.argv[1], connect_timeout=2).close()
+except psycopg.OperationalError: left_out.append("PostgreSQL")
+try: redis.Redis.from_url(sys.argv[2]).ping()
+except redis.RedisError: left_out.append("Redis")
+if left_out: print("Left out, since no server answers:", " and ".join(left_out), "(POSTGRES_URL, REDIS_URL name one).")
+else: print("PostgreSQL and Redis answer; the rest on them: make test-postgres test-faults")
+endef
+export ASK_SERVERS
 
 check: $(VENV)/.test ## The quick half of `make test`: everything but the tests
 	$(VENV)/bin/ruff check .

@@ -42,45 +42,54 @@ def daily_bars():
 
 def fill(orders: int, runs: int) -> None:
     """A desk after a busy year: every table that grows is full."""
-    from django.utils import timezone
+    instruments = fill_bars()
+    fill_books(orders, instruments)
+    fill_runs(runs)
 
-    from domain.bars import Adjustment
-    from execution.models import Account, AccountValue, Fill, Order, Position
-    from marketdata.models import BarFile, BarImport, Instrument, Watchlist, WatchlistMember
+
+def fill_bars() -> list:
+    """500 instruments, a watchlist of the first 100, and their catalogue; of those 100 the daily bars are there."""
+    from marketdata.models import BarFile, Instrument, Watchlist, WatchlistMember
     from marketdata.store import write_bars
-    from reports.models import Alert, Report
-    from strategies.models import Backtest
 
-    now = timezone.now()
     instruments = Instrument.objects.bulk_create(Instrument(symbol=f"S{number:04}") for number in range(500))
-    files = []
     held = daily_bars()
     for each in instruments[:100]:
         write_bars(instrument=each, series=held, source="benchmark")
-    for each in instruments:
-        spans = [("1d", 0, dt.datetime(2010, 1, 4, tzinfo=dt.UTC))] if each not in instruments[:100] else []
-        spans += [("1m", year, dt.datetime(year, 1, 4, tzinfo=dt.UTC)) for year in range(2016, 2026)]
-        for timeframe, year, start in spans:
-            files.append(
-                BarFile(
-                    instrument=each,
-                    timeframe=timeframe,
-                    adjustment=Adjustment.RAW.value,
-                    partition=year,
-                    start=start,
-                    end=start + dt.timedelta(days=360),
-                    rows=97_740,
-                    bytes=1_400_000,
-                    sha256="0" * 64,
-                    path=f"{each.pk}/{timeframe}/{year}.parquet",
-                )
+    years = [dt.datetime(year, 1, 4, tzinfo=dt.UTC) for year in range(2016, 2026)]
+    BarFile.objects.bulk_create(
+        (
+            BarFile(
+                instrument=each,
+                timeframe="1m",
+                partition=start.year,
+                start=start,
+                end=start + dt.timedelta(days=360),
+                rows=97_740,
+                bytes=1_400_000,
+                sha256="0" * 64,
+                path=f"{each.pk}/1m/{start.year}.parquet",
             )
-    BarFile.objects.bulk_create(files, batch_size=BATCH)
+            for each in instruments
+            for start in years
+        ),
+        batch_size=BATCH,
+    )
     watchlist = Watchlist.objects.create(name="All")
     WatchlistMember.objects.bulk_create(
         WatchlistMember(watchlist=watchlist, instrument=each, position=place)
         for place, each in enumerate(instruments[:100])
     )
+    return instruments
+
+
+def fill_books(orders: int, instruments: list) -> None:
+    """An account with a value every five minutes of seven months, positions, orders, and a fill of each."""
+    from django.utils import timezone
+
+    from execution.models import Account, AccountValue, Fill, Order, Position
+
+    now = timezone.now()
     account = Account.objects.create(number="DU1", kind="paper")
     AccountValue.objects.bulk_create(
         (
@@ -99,49 +108,36 @@ def fill(orders: int, runs: int) -> None:
         Position(account=account, instrument=each, quantity=100, average_price=10, last_price=11)
         for each in instruments[:40]
     )
+    terms = {"side": "buy", "quantity": 100, "account": account}
+    more = {"order_type": "market", "time_in_force": "DAY", "state": "filled"}
     for first in range(0, orders, BATCH):
         rows = Order.objects.bulk_create(
-            Order(
-                ref=f"o{number}",
-                account=account,
-                instrument=instruments[number % 500],
-                side="buy",
-                quantity=100,
-                order_type="market",
-                time_in_force="DAY",
-                state="filled",
-            )
+            Order(ref=f"o{number}", instrument=instruments[number % 500], **terms, **more)
             for number in range(first, min(first + BATCH, orders))
         )
         Fill.objects.bulk_create(
-            Fill(
-                exec_id=row.ref,
-                order=row,
-                account=account,
-                instrument_id=row.instrument_id,
-                side="buy",
-                quantity=100,
-                price=10,
-                time=now,
-            )
+            Fill(exec_id=row.ref, order=row, instrument_id=row.instrument_id, price=10, time=now, **terms)
             for row in rows
         )
+
+
+def fill_runs(runs: int) -> None:
+    """Backtests with their reports, imports, alerts; one a minute."""
+    from django.utils import timezone
+
+    from marketdata.models import BarImport
+    from reports.models import Alert, Report
+    from strategies.models import Backtest
+
+    now = timezone.now()
     ended = {"state": "succeeded", "started": now, "finished": now, "progress": 1.0, "attempts": 1}
-    config = {"strategy": {"name": "momentum", "params": {"window": 20}}, "symbols": [f"S{n:04}" for n in range(60)]}
+    symbols = [f"S{number:04}" for number in range(60)]
+    about = {"strategy": "momentum", "timeframe": "1d", "instruments": ", ".join(symbols)}
+    figures = {"total_return": 0.1, "max_drawdown": 0.1, "sharpe": 1.0, "trades": 10}
+    config = {"strategy": {"name": "momentum", "params": {"window": 20}}, "symbols": symbols}
     tests = []
     for _ in range(int(runs * 0.45)):
-        row = Backtest(
-            **ended,
-            strategy="momentum",
-            timeframe="1d",
-            instruments=", ".join(config["symbols"]),
-            config=config,
-            log_tail="a line of the log\n" * 300,
-            total_return=0.1,
-            max_drawdown=0.1,
-            sharpe=1.0,
-            trades=10,
-        )
+        row = Backtest(**ended, **about, **figures, config=config, log_tail="a line of the log\n" * 300)
         row.directory = str(row.pk)
         tests.append(row)
     Backtest.objects.bulk_create(tests, batch_size=500)
@@ -150,15 +146,9 @@ def fill(orders: int, runs: int) -> None:
         (BarImport(**ended, name=f"{number}.csv", report={"rows": 1}) for number in range(int(runs * 0.1))),
         batch_size=500,
     )
-    Alert.objects.bulk_create(
-        (
-            Alert(level="warning", subject=f"alert {number}", seen=now if number > 5 else None)
-            for number in range(20_000)
-        ),
-        batch_size=BATCH,
-    )
-    # bulk_create gave all of them one moment; runs come one after another.
-    for model in (Backtest, Report, BarImport):
+    alerts = (Alert(level="warning", subject=str(number), seen=now if number > 5 else None) for number in range(20_000))
+    Alert.objects.bulk_create(alerts, batch_size=BATCH)
+    for model in (Backtest, Report, BarImport):  # bulk_create gave all of them one moment
         for place, pk in enumerate(model.objects.values_list("pk", flat=True)):
             model.objects.filter(pk=pk).update(created=now - dt.timedelta(minutes=place))
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from reports.models import Report
-from strategies.backtests import run_directory
 from strategies.models import Backtest
 from tradingsite.runs import Attempt, Run
 
@@ -17,6 +16,8 @@ def queue_report(backtest: Backtest, **about: Any) -> Report:
 
 
 def make_report(attempt: Attempt) -> None:
+    from strategies.backtests import run_directory  # with the engine, which nothing needs when Django starts
+
     report = attempt.run
     assert isinstance(report, Report)
     write_files(run_directory(report.backtest))

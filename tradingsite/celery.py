@@ -11,10 +11,10 @@ from celery import Celery, signals
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradingsite.settings")
 
 from tradingsite import heartbeats
+from tradingsite.queues import QUEUES, limits
 
-# Above it a message that no worker has acknowledged goes to another one. Twice the longest hard limit, and the same
-# wherever the transport asks for it.
-VISIBILITY_SECONDS = 3_720
+# Above it a message that no worker has acknowledged goes to another one: twice the longest limit, at least an hour.
+VISIBILITY_SECONDS = max(3_600, 2 * max(limits(queue)["time_limit"] for queue in QUEUES))
 
 app = Celery("ibdesk")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 
 class Queue(NamedTuple):
-    """`soft_seconds` ends work with an error, `hard_seconds` kills its process; a child is replaced after `max_tasks`
+    """Where processes are forked, `soft_seconds` ends work with an error, `hard_seconds` kills its process; a child is replaced after `max_tasks`
     pieces of work, or where it holds more than `max_memory_mb` after one."""
 
     pool: Literal["prefork", "threads"]
@@ -23,11 +23,22 @@ QUEUES = {
     "backtest": Queue("prefork", 2, 1800, 1860, 50, 1000),
     "report": Queue("prefork", 1, 540, 600, 50, 800),
     "notify": Queue("threads", 4, 60, 90, 0, 0),
-    "maintenance": Queue("prefork", 1, 120, 150, 200, 400),
+    # Ticks wait for the database, not for a processor: threads do, and save a process.
+    "maintenance": Queue("threads", 2, 120, 150, 0, 0),
 }
-"""Longest hard limit: 1,860 s. The broker's visibility timeout must stay well above it (`tradingsite.celery`)."""
+"""The limit of a backtest is the setting BACKTEST_SECONDS; what stands here is its default."""
 
 
 def limits(queue: str) -> dict[str, int]:
     """The time limits of a task on that queue, which hold in whatever worker runs it."""
-    return {"soft_time_limit": QUEUES[queue].soft_seconds, "time_limit": QUEUES[queue].hard_seconds}
+    soft, hard = QUEUES[queue].soft_seconds, QUEUES[queue].hard_seconds
+    if queue == "backtest":
+        from django.conf import settings
+
+        soft, hard = settings.BACKTEST_SECONDS, hard_limit(settings.BACKTEST_SECONDS)
+    return {"soft_time_limit": soft, "time_limit": hard}
+
+
+def hard_limit(soft_seconds: int) -> int:
+    """When work that did not end by its soft limit is killed."""
+    return soft_seconds + max(10, soft_seconds // 30)

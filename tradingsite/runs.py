@@ -432,7 +432,7 @@ def explain(error: BaseException) -> str:
     elif isinstance(error, MemoryError):
         text = f"it needed more than {settings.RUN_MEMORY_MB} MB; raise RUN_MEMORY_MB or ask for fewer bars"
     elif name == "SoftTimeLimitExceeded":
-        text = "it took longer than its queue allows; ask for less, or raise the queue's limit"
+        text = "it took longer than is allowed; ask for less, or raise BACKTEST_SECONDS"
     else:
         text = f"{name}: {error}"
     return scrub_text(text)[:ERROR_CHARACTERS]

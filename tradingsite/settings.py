@@ -144,7 +144,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # FULL, since NORMAL may lose the last commits when the power goes, and a lost order intent is a lost order.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
+        # SQLite lets the waiting ones try again by chance, not in turn: with many writers some wait long.
+        "timeout": 60,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
 else:
@@ -241,6 +242,8 @@ KNOX_TOKEN_MODEL = "tradingsite.ApiToken"  # nosec B105
 RUN_DIR = VAR_DIR / "run"
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or embedded_queue_url(RUN_DIR)
 CELERY_BEAT_SCHEDULER = "tradingsite.beat:Scheduler"
+# The longest that one backtest may take, in seconds.
+BACKTEST_SECONDS = env.int("BACKTEST_SECONDS", default=1_800)
 # The most memory that one run may take, beside what its process has anyway; 0 sets no limit.
 RUN_MEMORY_MB = env.int("RUN_MEMORY_MB", default=4_000)
 # What is at the other end: simulated, paper or live. An account of another kind is refused.

@@ -1,5 +1,5 @@
 """All processes of one machine under one roof: started in order, their lines marked, what dies started again, and
-stopped in the opposite order. Run by `manage.py up`; without Django, since it lives as long as they do."""
+stopped so that work in hand can end. Run by `manage.py up`; without Django, since it lives as long as they do."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ _COLOURS = (36, 32, 33, 35, 34, 31)
 
 
 class Process(NamedTuple):
-    """`ready`: a unix socket or host:port that answers once it is up; the next process waits for it, a while."""
+    """`ready`: a unix socket or host:port that answers once it is up; the next process waits for it, a while.
+    `needed`: by the others, so it is stopped when they are gone."""
 
     name: str
     command: Sequence[str]
     ready: str = ""
+    needed: bool = False
 
 
 class Child:
@@ -170,16 +172,19 @@ class Supervisor:
             self._wish_to_stop.wait(0.05)
 
     def _stop_all(self) -> None:
-        """In the opposite order: beat and web take no more work, workers finish theirs, the queue goes last."""
-        end = time.monotonic() + STOP_SECONDS
-        for child in reversed(self.children):
-            child.send(signal.SIGTERM)
-            if not child.ended(max(end - time.monotonic(), 1.0)):
-                self.say(
-                    child.process.name, "did not end in time and is killed; its work begins anew at the next start"
-                )
-                child.kill()
-                child.ended(5.0)
+        """Web and beat take no more work and workers finish theirs, all at once; what the others need goes last."""
+        needed = [child for child in self.children if child.process.needed]
+        for group in ([child for child in reversed(self.children) if child not in needed], needed):
+            end = time.monotonic() + STOP_SECONDS
+            for child in group:
+                child.send(signal.SIGTERM)
+            for child in group:
+                if not child.ended(max(end - time.monotonic(), 0.1)):
+                    self.say(
+                        child.process.name, "did not end in time and is killed; its work begins anew at the next start"
+                    )
+                    child.kill()
+                    child.ended(5.0)
 
 
 def answers(address: str) -> bool:

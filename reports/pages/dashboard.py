@@ -79,7 +79,7 @@ def _work(request: HttpRequest) -> dict[str, Any]:
 
 
 def _backtests(request: HttpRequest) -> dict[str, Any] | None:
-    rows = list(Backtest.objects.listed().defer("config", "log_tail", "notes", "error")[:_BACKTESTS_SHOWN])
+    rows = list(Backtest.objects.listed().defer("error")[:_BACKTESTS_SHOWN])
     return {"backtests": rows, "may_test": request.user.has_perm("strategies.add_backtest")}
 
 

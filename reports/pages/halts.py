@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
@@ -18,11 +20,12 @@ from reports.models import Alert
 @require_POST
 @permission_required("execution.halt", raise_exception=True)
 def engage_switch(request: HttpRequest) -> HttpResponse:
+    person: Any = request.user
     number = request.POST.get("account", "")
     account = get_object_or_404(Account, number=number) if number else None
     try:
         switch = engage(
-            person=request.user,  # type: ignore[arg-type]
+            person=person,
             level=request.POST.get("level", KillSwitch.Level.PAUSE),
             reason=request.POST.get("reason", "").strip(),
             account=account,
@@ -37,9 +40,10 @@ def engage_switch(request: HttpRequest) -> HttpResponse:
 @require_POST
 @permission_required("execution.resume", raise_exception=True)
 def release_switch(request: HttpRequest, pk: int) -> HttpResponse:
+    person: Any = request.user
     switch = get_object_or_404(KillSwitch, pk=pk)
     try:
-        release(switch=switch, person=request.user)  # type: ignore[arg-type]
+        release(switch=switch, person=person)
     except BadInput as error:
         messages.error(request, str(error))
     else:

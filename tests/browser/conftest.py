@@ -121,13 +121,17 @@ def picture(page: Page, name: str) -> None:
 
 
 def overflowing(page: Page) -> list[str]:
-    """What reaches over the right edge of the window, beside what scrolls in a box of its own."""
+    """What reaches over the right edge of the window, beside what scrolls in a box of its own; on a phone also tables
+    that fold into cards and are still too wide."""
     return page.evaluate(
         """() => {
           const root = document.documentElement, wide = root.clientWidth;
           const boxed = e => e && e !== document.body
             && (["auto", "scroll", "hidden"].includes(getComputedStyle(e).overflowX) || boxed(e.parentElement));
           const found = root.scrollWidth > wide ? ["page: " + root.scrollWidth] : [];
+          if (wide <= 560)
+            for (const e of document.querySelectorAll(".scroll:has(> .fold)"))
+              if (e.scrollWidth > e.clientWidth) found.push("folded table: " + e.scrollWidth);
           for (const e of document.querySelectorAll("main *, header *")) {
             const box = e.getBoundingClientRect();
             const placed = getComputedStyle(e).position === "absolute";

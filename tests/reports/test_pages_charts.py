@@ -314,6 +314,14 @@ def test_compared_curves_are_the_ledgers_equity_and_its_fall(market, known):  # 
     assert len({trace["line"]["dash"] for trace in figure["data"]}) == 2
 
 
+def test_a_fall_below_the_starting_cash_is_a_drawdown_from_the_first_bar():
+    times = make.bars().end[:4]
+    curve = charts.Curve(times, np.array([90.0, 95.0, 120.0, 108.0]), 100.0)
+    multiple, under = charts.compare_chart([curve], "A", intraday=False)["data"]
+    assert multiple["y"] == [0.9, 0.95, 1.2, 1.08]
+    assert under["y"] == pytest.approx([-10, -5, 0, -10])
+
+
 def test_differences_are_exactly_the_settings_that_differ(market, known):  # noqa: F811
     first, second = ran(), ran(cash=50_000, risk={"long_only": False})
     found = {each.place: each.values for each in comparing.differences([first.config, second.config])}

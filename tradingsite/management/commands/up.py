@@ -55,11 +55,13 @@ def _processes() -> list[Process]:
     """The queue first, since the others want it. Upkeep has a worker of its own, which no long run keeps waiting."""
     processes = []
     if embedded_queue_url(settings.RUN_DIR) == settings.CELERY_BROKER_URL:
-        processes.append(Process("queue", server_command(settings.RUN_DIR), str(socket_path(settings.RUN_DIR))))
+        processes.append(
+            Process("queue", server_command(settings.RUN_DIR), str(socket_path(settings.RUN_DIR)), needed=True)
+        )
     return [
         *processes,
         Process("work", worker_command(["backtest", "scan", "data", "report"])),
-        Process("upkeep", worker_command(["maintenance", "notify"], concurrency=1)),
+        Process("upkeep", worker_command(["maintenance", "notify"])),
         Process("beat", beat_command(settings.RUN_DIR)),
         Process("web", web_command(settings.WEB_BIND), settings.WEB_BIND),
     ]
