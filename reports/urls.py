@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from reports.pages import dashboard, halts, health, imports, instruments, runs, search, watchlists
+from reports.pages import dashboard, favicon, halts, health, imports, instruments, runs, search, watchlists
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
+    path("favicon.ico", favicon.favicon),
     path("search/", search.search, name="search"),
     path("halts/", halts.engage_switch, name="halt_engage"),
     path("halts/<int:pk>/release/", halts.release_switch, name="halt_release"),
