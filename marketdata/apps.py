@@ -4,3 +4,6 @@ from django.apps import AppConfig
 class MarketdataConfig(AppConfig):
     name = "marketdata"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from marketdata import documents  # noqa: F401

@@ -7,6 +7,7 @@ from reports.pages import (
     backtests,
     comparing,
     dashboard,
+    favicon,
     halts,
     health,
     imports,
@@ -20,6 +21,7 @@ from reports.pages import (
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
+    path("favicon.ico", favicon.favicon),
     path("search/", search.search, name="search"),
     path("halts/", halts.engage_switch, name="halt_engage"),
     path("halts/<int:pk>/release/", halts.release_switch, name="halt_release"),

@@ -4,3 +4,6 @@ from django.apps import AppConfig
 class StrategiesConfig(AppConfig):
     name = "strategies"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from strategies import documents  # noqa: F401

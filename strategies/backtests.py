@@ -35,7 +35,7 @@ from strategies.config import BacktestConfig, config_hash, parse_config
 from strategies.evidence import RunLog, describe_run
 from strategies.ledgers import encode_json, encode_ledgers, first_denials, publish, summarise
 from strategies.models import Backtest
-from tradingsite.runs import Attempt, RunLost, attempting, process_name
+from tradingsite.runs import Attempt, RunLost, WorkerEnding, attempting, process_name
 
 _EPOCH = dt.date(1970, 1, 1)
 
@@ -209,7 +209,7 @@ def _run(plan: Plan, attempt: Attempt, row: Backtest, command: str, progress: Pr
         files["log.jsonl"] = log.encode()
         publish(folder, files)
         attempt.fields |= _figures(summary)
-    except (RunLost, OperationalError, InterfaceError):  # another attempt has it, or will
+    except (RunLost, WorkerEnding, OperationalError, InterfaceError):  # another attempt has it, or will
         raise
     except KeyboardInterrupt:
         _leave_evidence(plan, row, command, log, Backtest.State.CANCELLED, "cancelled by the user")

@@ -45,10 +45,10 @@ def read_config(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     return filled
 
 
-def parse_yaml(text: str) -> Any:
-    """The values of one YAML document; BadInput says the line."""
-    if len(text) > MAX_BYTES:
-        raise BadInput(f"is longer than {MAX_BYTES // 1024} Ki characters; that is no config")
+def parse_yaml(text: str, longest: int = MAX_BYTES) -> Any:
+    """The values of one YAML document of up to `longest` characters; BadInput says the line."""
+    if len(text) > longest:
+        raise BadInput(f"is longer than {longest // 1024} Ki characters; that is no config")
     try:
         return yaml.load(text, _Loader)  # nosec B506
     except yaml.MarkedYAMLError as error:

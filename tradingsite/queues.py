@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 
 
 class Queue(NamedTuple):
-    """Where processes are forked, `soft_seconds` ends work with an error, `hard_seconds` kills its process; a child is replaced after `max_tasks`
-    pieces of work, or where it holds more than `max_memory_mb` after one."""
+    """Where processes are forked, `soft_seconds` ends work with an error and `hard_seconds` kills its process; a child
+    is replaced after `max_tasks` pieces of work, or where it holds more than `max_memory_mb` after one."""
 
     pool: Literal["prefork", "threads"]
     concurrency: int

@@ -52,6 +52,10 @@ class RunCancelled(KeyboardInterrupt):
     """Somebody asked for the end of this run. No Exception, so that a strategy's own `except` lets it pass."""
 
 
+class WorkerEnding(KeyboardInterrupt):
+    """This process is told to end before its run has: another one shall have it."""
+
+
 class RunLost(KeyboardInterrupt):
     """This process was taken for dead and its run given to another: leave everything as it is."""
 
@@ -261,15 +265,23 @@ def reclaim_dead(model: type[Run], now: datetime) -> tuple[int, int]:
     requeued = ended = 0
     stale = now - timedelta(seconds=STALE_SECONDS)
     for run in model._default_manager.filter(state=Run.State.RUNNING, heartbeat__lt=stale):
-        mine = _own(run).filter(heartbeat__lt=stale)
-        if run.cancel_requested:
-            ended += mine.update(state=Run.State.CANCELLED, finished=now, error="cancelled while its process died")
-        elif run.origin == Run.Origin.COMMAND or run.attempts >= MAX_ATTEMPTS:
-            tries = f" in each of {run.attempts} attempts" if run.attempts > 1 else ""
-            ended += mine.update(state=Run.State.FAILED, finished=now, error=DIED + tries)
-        else:
-            requeued += mine.update(**_QUEUED_AGAIN)
+        changed, state = _give_back(run, now, _own(run).filter(heartbeat__lt=stale))
+        requeued += changed and state == Run.State.QUEUED
+        ended += changed and state != Run.State.QUEUED
     return requeued, ended
+
+
+def _give_back(run: Run, now: datetime, rows: models.QuerySet[Any]) -> tuple[bool, Run.State]:
+    """Queue a run whose process is gone again, or end it; whether its row (one of `rows`) changed, and to what."""
+    fields: dict[str, Any]
+    if run.cancel_requested:
+        fields = {"state": Run.State.CANCELLED, "finished": now, "error": "cancelled while its process died"}
+    elif run.origin == Run.Origin.COMMAND or run.attempts >= MAX_ATTEMPTS:
+        tries = f" in each of {run.attempts} attempts" if run.attempts > 1 else ""
+        fields = {"state": Run.State.FAILED, "finished": now, "error": DIED + tries}
+    else:
+        fields = _QUEUED_AGAIN
+    return bool(rows.update(**fields)), fields["state"]
 
 
 def _own(run: R) -> models.QuerySet[R]:
@@ -394,6 +406,10 @@ def _attempt(attempt: Attempt) -> Iterator[Attempt]:
     except RunLost:
         log.warning("run %s: taken over by another process", run.run_id)
         raise
+    except WorkerEnding:
+        log.warning("run %s: given back, its worker is told to end", run.run_id)
+        _give_back(run, timezone.now(), _own(run))
+        raise
     except (OperationalError, InterfaceError) as error:
         log.error("run %s: left to the next attempt, the database does not answer (%s)", run.run_id, error)
         raise
@@ -416,12 +432,31 @@ def perform(model: type[R], pk: Any, work: Callable[[Attempt], None]) -> None:
     if run is None:
         return
     try:
-        with attempting(run) as attempt:
+        with _given_back_on_sigterm(), attempting(run) as attempt:
             work(attempt)
     except (OperationalError, InterfaceError):
         raise
     except (Exception, RunCancelled, RunLost, SystemExit):  # noqa: BLE001 - recorded in the row
         return
+    except WorkerEnding:
+        raise SystemExit(1) from None
+
+
+@contextmanager
+def _given_back_on_sigterm() -> Iterator[None]:
+    """A worker's child is told so at a hard time limit, and when the worker stops before its runs have ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise WorkerEnding
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def explain(error: BaseException) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.db import transaction
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -19,6 +18,8 @@ from marketdata.models import Instrument, Watchlist
 from marketdata.services import set_watchlist
 from reports.pages.holdings import held_of, last_closes
 from reports.pages.sketch import spark
+from tradingsite.history import address_of, recording
+from tradingsite.models import ConfigChange
 
 _SIZE = 100
 _SYMBOLS_AT_MOST = 2_000
@@ -169,9 +170,11 @@ def _texts(watchlist: Watchlist) -> list[str]:
 
 def _save(request: HttpRequest, form: WatchlistForm, watchlist: Watchlist) -> HttpResponse:
     watchlist.name, watchlist.tags = form.cleaned_data["name"], form.cleaned_data["tags"]
-    with transaction.atomic():
+    about = {"actor": request.user, "source": ConfigChange.Source.ADMIN, "address": address_of(request)}
+    with recording(watchlist, **about) as touched:
         watchlist.save()
         set_watchlist(name=watchlist.name, instruments=form.instruments)
+        touched.append(watchlist)
     note = f" Given more than once, kept once: {', '.join(form.repeated[:10])}." if form.repeated else ""
     messages.success(request, f"{watchlist.name}: {len(form.instruments)} instruments.{note}")
     return redirect("watchlist", watchlist.pk)

@@ -81,7 +81,8 @@ def test_the_curve_is_the_value_at_even_moments_and_ends_at_the_latest():
     for number in range(3_000):
         time = last - dt.timedelta(minutes=20 * number)
         AccountValue.objects.create(account=account, time=time, equity=50_000 - number, cash=0)
-    AccountValue.objects.create(account=other, time=last, equity=9_999_999, cash=0)
+        AccountValue.objects.create(account=other, time=time - dt.timedelta(minutes=1), equity=9_999_999, cash=0)
+        AccountValue.objects.create(account=other, time=time + dt.timedelta(minutes=1), equity=9_999_999, cash=0)
     chosen = next(each for each in books.accounts() if each.number == "DU1")
     curve = books.equity_curve(chosen, "month")
     assert curve["last"] == last

@@ -13,6 +13,7 @@ from tests.strategies import make
 from tests.strategies.conftest import places  # noqa: F401
 from tradingsite import runs
 from tradingsite.health import Check
+from tradingsite.models import ConfigChange
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("healthy")]
 
@@ -170,6 +171,9 @@ def test_a_name_is_taken_once_and_renaming_keeps_the_list(client, researcher):
     client.post(f"/watchlists/{mine.pk}/edit/", form | {"name": "renamed"})
     mine.refresh_from_db()
     assert (mine.name, mine.members.count(), other.members.count()) == ("renamed", 1, 0)
+    change = ConfigChange.objects.get()
+    assert (change.kind, change.before["name"], change.after["name"]) == ("watchlist", "mine", "renamed")
+    assert change.actor == researcher
     assert Watchlist.objects.count() == 2
 
 

@@ -32,6 +32,10 @@ def test_a_stranger_is_sent_to_the_login(client, address):
     assert answer["Location"].startswith("/admin/login/?next=")
 
 
+def test_the_icon_alone_is_for_everybody(client):
+    assert client.get("/favicon.ico")["Location"] == "/static/ibdesk/favicon.svg"
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_every_role_may_read_every_page(role):
     client = signed_in(role)

@@ -1,5 +1,7 @@
 """The life of a run: every state change is won by one process, and a dead one's work is given back."""
 
+import os
+import signal
 import threading
 import time
 from datetime import timedelta
@@ -288,6 +290,22 @@ def test_a_run_that_wants_more_memory_than_it_may_have_fails_and_the_next_is_wel
     greedy.refresh_from_db()
     assert greedy.error == "it needed more than 1500 MB; raise RUN_MEMORY_MB or ask for fewer bars"
     assert state_of(modest) == "succeeded"
+
+
+def test_a_run_whose_worker_is_told_to_end_is_given_to_another(db):
+    run = queued()
+
+    def work(attempt):
+        os.kill(os.getpid(), signal.SIGTERM)
+        busy(attempt)
+
+    before = signal.getsignal(signal.SIGTERM)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        with pytest.raises(SystemExit):
+            runs.perform(BarImport, run.pk, work)
+        run.refresh_from_db()
+        assert (run.state, run.attempts) == ("queued" if attempt < MAX_ATTEMPTS else "failed", attempt)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_interruptions_are_no_exceptions_so_that_a_strategy_cannot_swallow_them():

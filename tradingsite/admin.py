@@ -1,0 +1,1 @@
+from tradingsite import history_admin  # noqa: F401
