@@ -156,10 +156,10 @@ def equity_figure(equity: Table, benchmark: Floats, cash: float, *, intraday: bo
                 hovertemplate="%{y:.2f} %",
             ),
         ],
-        "layout": _layout(
-            xaxis=_axis(type="date", anchor="y2", hoverformat="%Y-%m-%d %H:%M UTC" if intraday else "%Y-%m-%d"),
-            yaxis=_axis(domain=[0.34, 1], title={"text": "Equity"}, tickformat="~s"),
-            yaxis2=_axis(domain=[0, 0.26], title={"text": "Drawdown"}, ticksuffix=" %", range=depth, nticks=4),
+        "layout": chart_layout(
+            xaxis=axis(type="date", anchor="y2", hoverformat="%Y-%m-%d %H:%M UTC" if intraday else "%Y-%m-%d"),
+            yaxis=axis(domain=[0.34, 1], title={"text": "Equity"}, tickformat="~s"),
+            yaxis2=axis(domain=[0, 0.26], title={"text": "Drawdown"}, ticksuffix=" %", range=depth, nticks=4),
         ),
     }
     if halted:
@@ -202,9 +202,9 @@ def exposure_figure(equity: Table, *, intraday: bool) -> Figure:
         data.append(steps("Gross, with futures", gross, line={"color": "--accent", "width": 1}))
     return {
         "data": data,
-        "layout": _layout(
-            xaxis=_axis(type="date", hoverformat="%Y-%m-%d %H:%M UTC" if intraday else "%Y-%m-%d"),
-            yaxis=_axis(title={"text": "Of equity"}, ticksuffix=" %", rangemode="tozero"),
+        "layout": chart_layout(
+            xaxis=axis(type="date", hoverformat="%Y-%m-%d %H:%M UTC" if intraday else "%Y-%m-%d"),
+            yaxis=axis(title={"text": "Of equity"}, ticksuffix=" %", rangemode="tozero"),
             showlegend=len(data) > 1,
         ),
     }
@@ -217,7 +217,25 @@ def price_figure(bars: BarSeries, fills: dict[str, NDArray[Any]], *, clock: bool
     of this instrument; `clock` labels the bars by their start's time of day, else by their session's day.
     """
     labels = minutes(bars.start) if clock else dates(bars.end)
-    candles = {
+    data = [candle_trace(bars, labels)]
+    has_volume = volume_known(bars)
+    if has_volume:
+        data.append(volume_trace(bars, labels))
+    data += fill_traces(bars, labels, fills)
+    return {
+        "data": data,
+        "layout": chart_layout(
+            xaxis=axis(type="category", anchor="y2" if has_volume else "y", nticks=8, tickangle=0, showgrid=False)
+            | {"rangeslider": {"visible": False}},
+            yaxis=axis(domain=[0.24, 1] if has_volume else [0, 1], title={"text": "Price"}),
+            yaxis2=axis(domain=[0, 0.17], title={"text": "Volume"}, nticks=3, tickformat="~s", visible=has_volume),
+            bargap=0.15,
+        ),
+    }
+
+
+def candle_trace(bars: BarSeries, labels: list[str]) -> Figure:
+    return {
         "type": "candlestick",
         "name": "Price",
         "x": labels,
@@ -226,36 +244,34 @@ def price_figure(bars: BarSeries, fills: dict[str, NDArray[Any]], *, clock: bool
         "decreasing": {"line": {"color": "--loss", "width": 1}, "fillcolor": "--loss"},
         "showlegend": False,
     }
-    data = [candles]
-    has_volume = bool(np.isfinite(bars.volume).any() and np.nanmax(bars.volume, initial=0.0) > 0)
-    if has_volume:
-        data.append(
-            {
-                "type": "bar",
-                "name": "Volume",
-                "x": labels,
-                "y": numbers(bars.volume, 0),
-                "yaxis": "y2",
-                "marker": {"color": "--volume", "line": {"width": 0}},
-                "hovertemplate": "%{y:.4~s}",
-                "showlegend": False,
-            }
-        )
+
+
+def volume_known(bars: BarSeries) -> bool:
+    return bool(np.isfinite(bars.volume).any() and np.nanmax(bars.volume, initial=0.0) > 0)
+
+
+def volume_trace(bars: BarSeries, labels: list[str]) -> Figure:
+    return {
+        "type": "bar",
+        "name": "Volume",
+        "x": labels,
+        "y": numbers(bars.volume, 0),
+        "yaxis": "y2",
+        "marker": {"color": "--volume", "line": {"width": 0}},
+        "hovertemplate": "%{y:.4~s}",
+        "showlegend": False,
+    }
+
+
+def fill_traces(bars: BarSeries, labels: list[str], fills: dict[str, NDArray[Any]]) -> list[Figure]:
+    """A trace of marks for each side that has some, at the bar in which each fill lies."""
     rows = bar_rows(bars, fills["time"])
+    traces = []
     for name, sign, symbol, colour in (("Buy", 1, "triangle-up", "--buy"), ("Sell", -1, "triangle-down", "--sell")):
         picked = fills["sign"] == sign
         if picked.any():
-            data.append(_marks(name, labels, rows[picked], fills, picked, symbol, colour))
-    return {
-        "data": data,
-        "layout": _layout(
-            xaxis=_axis(type="category", anchor="y2" if has_volume else "y", nticks=8, tickangle=0, showgrid=False)
-            | {"rangeslider": {"visible": False}},
-            yaxis=_axis(domain=[0.24, 1] if has_volume else [0, 1], title={"text": "Price"}),
-            yaxis2=_axis(domain=[0, 0.17], title={"text": "Volume"}, nticks=3, tickformat="~s", visible=has_volume),
-            bargap=0.15,
-        ),
-    }
+            traces.append(_marks(name, labels, rows[picked], fills, picked, symbol, colour))
+    return traces
 
 
 def _marks(
@@ -279,7 +295,7 @@ def _marks(
     }
 
 
-def _axis(**more: Any) -> Figure:
+def axis(**more: Any) -> Figure:
     return {
         "gridcolor": "--grid",
         "linecolor": "--line",
@@ -289,7 +305,7 @@ def _axis(**more: Any) -> Figure:
     } | more
 
 
-def _layout(**more: Any) -> Figure:
+def chart_layout(**more: Any) -> Figure:
     return {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",

@@ -29,6 +29,9 @@ NEVER = int(np.iinfo(np.int64).min)
 """A time that did not happen: what a null becomes, and what NumPy calls NaT."""
 
 
+LEDGERS = {"orders": ORDER_COLUMNS, "fills": FILL_COLUMNS, "trades": TRADE_COLUMNS, "equity": EQUITY_COLUMNS}
+
+
 class Table(dict[str, Any]):
     """Columns by name: float64, int64 nanoseconds (null: NEVER), or a list of texts (null: "")."""
 
@@ -67,11 +70,13 @@ def read_ledgers(run_dir: Path) -> Ledgers:
         timeframe=timeframe,
         bars=bars,
         units=units,
-        orders=_read_table(run_dir / "orders.parquet", ORDER_COLUMNS),
-        fills=_read_table(run_dir / "fills.parquet", FILL_COLUMNS),
-        trades=_read_table(run_dir / "trades.parquet", TRADE_COLUMNS),
-        equity=_read_table(run_dir / "equity.parquet", EQUITY_COLUMNS),
+        **{name: read_ledger(run_dir, name) for name in LEDGERS},
     )
+
+
+def read_ledger(run_dir: Path, name: str) -> Table:
+    """One of LEDGERS alone; BadInput as `read_ledgers`."""
+    return _read_table(run_dir / f"{name}.parquet", LEDGERS[name])
 
 
 def read_summary(run_dir: Path) -> dict[str, Any]:

@@ -104,23 +104,23 @@ def _context(ledgers: Ledgers) -> dict[str, Any]:
         "has_exposure": "exposure" in charts,
         "equity_rows": equity.rows,
         "thinned": equity.rows > figures.LINE_POINTS,
-        "cards": _cards(summary, benchmark, cash),
+        "cards": cards(summary, benchmark, cash),
         "metrics": [(label(name), metric(name, value)) for name, value in summary["metrics"].items()],
         "months": MONTHS,
         "years": _years(equity, cash),
         "drawdowns": _drawdown_rows(equity, cash, intraday=intraday),
-        "instruments": [_instrument_row(row) for row in rows],
-        "costs": _costs(summary, cash),
+        "instruments": [instrument_cells(row) for row in rows],
+        "costs": cost_rows(summary, cash),
         "orders": _orders(ledgers.orders),
-        "denied": _denied(ledgers.orders),
+        "denied": denials(ledgers.orders),
         "denied_total": sum(status == "denied" for status in ledgers.orders["status"]),
         "denied_shown": DENIED_SHOWN,
         "still_open": equity.rows > 0 and bool(equity["long_value"][-1] or equity["short_value"][-1]),
         "trades_total": ledgers.trades.rows,
         "trades_shown": min(ledgers.trades.rows, TRADES_SHOWN),
         "prices": sorted(bars),
-        "parameters": [(name, _text(value)) for name, value in summary["strategy"]["params"].items()],
-        "config": json.dumps(summary["config"], indent=2, ensure_ascii=False),
+        "parameters": [(name, plain(value)) for name, value in summary["strategy"]["params"].items()],
+        "config": pretty(summary["config"]),
         "hashes": [(label(name), summary[name]) for name in ("config_hash", "data_hash", "result_hash")],
         "versions": sorted(ledgers.run["versions"].items()),
         "data": embed({"figures": charts, "trades": _trades(ledgers, display), "display": display}),
@@ -196,7 +196,8 @@ def _trades(ledgers: Ledgers, display: dict[str, Any]) -> dict[str, list[Any]]:
     }
 
 
-def _cards(summary: dict[str, Any], benchmark: Floats, cash: float) -> list[dict[str, str]]:
+def cards(summary: dict[str, Any], benchmark: Floats, cash: float) -> list[dict[str, str]]:
+    """The figures that stand first, as texts: label, value, note, and the tone that colours the value."""
     metrics, final = summary["metrics"], summary["final_equity"]
     notes = {"trades": f"{count(summary['orders'].get('filled', 0))} orders filled"}
     if len(benchmark):
@@ -210,7 +211,7 @@ def _cards(summary: dict[str, Any], benchmark: Floats, cash: float) -> list[dict
             "label": "Final equity",
             "value": money(final),
             "note": f"from {money(cash)}",
-            "tone": _tone(None if final is None else final - cash),
+            "tone": tone(None if final is None else final - cash),
         }
     ]
     for name in CARDS:
@@ -221,13 +222,13 @@ def _cards(summary: dict[str, Any], benchmark: Floats, cash: float) -> list[dict
                 "label": label(name),
                 "value": metric(name, value),
                 "note": notes.get(name, ""),
-                "tone": _tone(value if name != "max_drawdown" or not value else -abs(value)) if judged else "",
+                "tone": tone(value if name != "max_drawdown" or not value else -abs(value)) if judged else "",
             }
         )
     return cards
 
 
-def _tone(value: float | None) -> str:
+def tone(value: float | None) -> str:
     """The class of a value: colour there, and a sign in front of the number itself."""
     if value is None or not math.isfinite(value) or value == 0:
         return ""
@@ -244,7 +245,7 @@ def _years(equity: Table, cash: float) -> list[dict[str, Any]]:
         if value is None or not math.isfinite(value):
             return {"text": "", "tone": "", "heat": "0"}
         heat = min(abs(value) / strong, 1.0) if strong else 0.0
-        return {"text": signed(100.0 * value, 1), "tone": _tone(value), "heat": f"{heat:.2f}"}
+        return {"text": signed(100.0 * value, 1), "tone": tone(value), "heat": f"{heat:.2f}"}
 
     return [
         {
@@ -281,7 +282,7 @@ def _drawdown_rows(equity: Table, cash: float, *, intraday: bool) -> list[dict[s
     return rows
 
 
-def _instrument_row(row: Any) -> dict[str, str]:
+def instrument_cells(row: Any) -> dict[str, str]:
     return {
         "instrument": row.instrument,
         "bars": count(row.bars),
@@ -290,7 +291,7 @@ def _instrument_row(row: Any) -> dict[str, str]:
         "hit_rate": percent(row.hit_rate, plus=False),
         "profit_factor": number(row.profit_factor, 2),
         "net_pnl": signed(row.net_pnl, 2),
-        "tone": _tone(row.net_pnl),
+        "tone": tone(row.net_pnl),
         "average_trade": signed(row.average_trade, 2),
         "best": signed(row.best, 2),
         "worst": signed(row.worst, 2),
@@ -299,7 +300,7 @@ def _instrument_row(row: Any) -> dict[str, str]:
     }
 
 
-def _costs(summary: dict[str, Any], cash: float) -> list[dict[str, str]]:
+def cost_rows(summary: dict[str, Any], cash: float) -> list[dict[str, str]]:
     """A row a cost, their sum, and what dividends brought; `width` is the bar's length in per cent of the dearest."""
     costs = {name: float(value or 0.0) for name, value in summary["costs"].items()}
     dividends = costs.pop("dividends", 0.0)
@@ -326,7 +327,7 @@ def _orders(orders: Table) -> list[dict[str, str]]:
     ]
 
 
-def _denied(orders: Table) -> dict[str, Any]:
+def denials(orders: Table) -> dict[str, Any]:
     """What the risk rules refused: how many by rule, and the newest intents with the rule's numbers."""
     rows = [row for row, status in enumerate(orders["status"]) if status == "denied"]
     rules = Counter(orders["denied_by"][row] for row in rows)
@@ -360,5 +361,9 @@ def _names(instruments: list[str]) -> str:
     return f"{', '.join(instruments[:3])} and {len(instruments) - 3} more"
 
 
-def _text(value: Any) -> str:
+def pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -23,7 +23,7 @@ TABS = [
     Tab("Watchlists", "/watchlists/", "marketdata.view_watchlist"),
     Tab("Backtests", "/backtests/", "strategies.view_backtest"),
     Tab("Runs", "/runs/", "strategies.view_backtest"),
-    Tab("Imports", "/imports/", "marketdata.view_barimport"),
+    Tab("Imports", "/imports/new/", "marketdata.view_barimport"),
     Tab("Health", "/health/", "tradingsite.view_heartbeat"),
 ]
 
@@ -44,7 +44,7 @@ class Desk:
         shown = [tab for tab in TABS if not tab.permission or user.has_perm(tab.permission)]
         if getattr(user, "is_staff", False):
             shown.append(Tab("Admin", "/admin/"))
-        shown.append(Tab("Account", reverse("admin:password_change")))
+        shown.append(Tab("Account", reverse("account:overview")))
         return [
             {
                 "label": tab.label,

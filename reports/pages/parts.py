@@ -17,6 +17,8 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+_STOP_POLLING = 286  # htmx's own status
+
 
 class Part(NamedTuple):
     """`context` is called when the part is rendered; None leaves the part empty."""
@@ -35,7 +37,8 @@ def live_page(
 ) -> HttpResponse:
     """The whole page with its `parts` as HTML by name, or, where the page itself asks, those that have changed.
 
-    The page polls by `{% include "pages/poll.html" %}`; `every_seconds` 0 means that nothing will change any more.
+    The page polls by `{% include "pages/poll.html" %}`; `every_seconds` 0 means that nothing will change any more, and
+    ends the polling of a page that was loaded before.
     """
     htmx = getattr(request, "htmx", None)
     asks = bool(htmx) and "part" in request.GET
@@ -49,9 +52,9 @@ def live_page(
         for name, (text, digest) in rendered.items()
         if f"{name}:{digest}" not in known
     ]
-    if not changed:
-        return HttpResponse(status=204)
-    return HttpResponse("\n".join(changed))
+    if every_seconds == 0:
+        return HttpResponse("\n".join(changed), status=_STOP_POLLING)
+    return HttpResponse("\n".join(changed), status=200 if changed else 204)
 
 
 def _render(request: HttpRequest, name: str, part: Part) -> tuple[SafeString, str]:

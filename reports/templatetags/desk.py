@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from typing import Any
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from reports import labels
@@ -31,6 +30,13 @@ def number(value: Number, decimals: int | None = None) -> str:
 
 
 @register.filter
+def price(value: Number) -> str:
+    """Two decimals, or as many as it needs, so that a column of them aligns."""
+    text = labels.number(_float(value))
+    return labels.number(_float(value), 2) if len(text.partition(".")[2]) < 2 else text
+
+
+@register.filter
 def signed(value: Number, decimals: int = 2) -> SafeString:
     """With sign, arrow and colour: no one of them alone."""
     return _toned(_float(value), labels.signed(_float(value), decimals))
@@ -45,6 +51,29 @@ def change(value: Number) -> SafeString:
 @register.filter
 def percent(value: Number) -> str:
     return labels.percent(_float(value), plus=False)
+
+
+@register.filter
+def fall(value: Number) -> str:
+    """A drawdown: a fraction as per cent below the peak."""
+    return labels.percent(None if value is None else -abs(float(value)))
+
+
+@register.filter
+def codes(text: str) -> SafeString:
+    """Text in which what stands between backticks is something to type."""
+    pieces = str(text).split("`")
+    marked = [
+        format_html("<code>{}</code>", piece) if place % 2 and place < len(pieces) - 1 else conditional_escape(piece)
+        for place, piece in enumerate(pieces)
+    ]
+    return format_html_join("", "{}", ((piece,) for piece in marked))
+
+
+@register.filter
+def share(value: float) -> str:
+    """Progress: whole per cent, 100 only where it is done."""
+    return f"{int(100 * value)}\u202f%"
 
 
 def _toned(value: float | None, text: str) -> SafeString:
@@ -111,6 +140,5 @@ def size(value: int | None) -> str:
 
 
 @register.filter
-def get(table: Any, key: Any) -> Any:
-    """`table[key]`, None where it is not there."""
-    return table.get(key)
+def minus(value: int, other: int) -> int:
+    return value - other

@@ -93,6 +93,8 @@
   document.addEventListener("DOMContentLoaded", function () {
     themed();
     ages();
+    const tab = document.querySelector(".tabs [aria-current]");
+    if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - 40;  // on a phone it may lie beyond the edge
     setInterval(ages, 1000);
   });
 })();
