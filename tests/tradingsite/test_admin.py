@@ -14,6 +14,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from marketdata.models import Instrument
 from tests.tradingsite import rows
 from tradingsite.models import ApiToken, Heartbeat, Role
+from tradingsite.navigation import SECTIONS
 from tradingsite.roles import permissions_of
 from tradingsite.ticks import TICKS
 
@@ -123,6 +124,13 @@ def test_the_index_and_the_sidebar_show_what_a_person_may_view(client):
     assert "Background ticks" not in page
     client.force_login(rows.person("admin"))
     assert "Background ticks" in client.get(reverse("admin:index")).content.decode()
+
+
+def test_every_entry_of_the_sidebar_leads_somewhere(admin_client):
+    groups = admin_client.get(reverse("admin:index")).context["sidebar_navigation"]
+    assert {group["title"]: len(group["items"]) for group in groups} == {
+        title: len(entries) for title, entries in SECTIONS.items()
+    }
 
 
 def test_somebody_without_a_role_reads_what_to_do(client):
