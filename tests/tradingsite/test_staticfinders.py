@@ -23,6 +23,7 @@ def test_it_is_collected_alone_under_its_name():
 
 
 def test_finding_it_imports_nothing_of_plotly():
-    code = "import sys; from tradingsite import staticfinders; staticfinders.plotly_script(); print('plotly' in sys.modules)"
+    code = """import sys; from tradingsite import staticfinders
+staticfinders.plotly_script(); print("plotly" in sys.modules)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
