@@ -203,6 +203,7 @@ class KillSwitch(models.Model):
 
     class Meta:
         ordering = ["-engaged"]
+        verbose_name_plural = "kill switches"
         permissions = [
             ("halt", "May engage the kill switch"),
             ("resume", "May release the kill switch that another person engaged"),

@@ -135,7 +135,11 @@ class Backtest(Run):
     objects = querysets.BacktestQuerySet.as_manager()
 
     class Meta(Run.Meta):
-        indexes = [*Run.Meta.indexes, models.Index(fields=["strategy", "-created"], name="backtest_by_strategy")]
+        indexes = [
+            *Run.Meta.indexes,
+            models.Index(fields=["strategy", "-created"], name="backtest_by_strategy"),
+            models.Index(fields=["archived", "-created"], name="backtest_listed"),
+        ]
 
     @property
     def run_id(self) -> str:

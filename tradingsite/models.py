@@ -78,6 +78,7 @@ class ConfigChange(models.Model):
 
     class Source(models.TextChoices):
         ADMIN = "admin", "admin"
+        WEB = "web", "pages"
         API = "api", "API"
         FILE = "file", "YAML file"
         COMMAND = "command", "command line"

@@ -26,7 +26,6 @@ class RunAdmin(FactAdmin):
 
     actions: Any = ("cancel_runs", "retry_runs")
     list_filter: Any = ("state", "origin")
-    date_hierarchy = "created"
     list_select_related: Any = ("started_by",)
     change_form_outer_before_template = "admin/run.html"
 

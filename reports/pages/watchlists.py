@@ -170,7 +170,7 @@ def _texts(watchlist: Watchlist) -> list[str]:
 
 def _save(request: HttpRequest, form: WatchlistForm, watchlist: Watchlist) -> HttpResponse:
     watchlist.name, watchlist.tags = form.cleaned_data["name"], form.cleaned_data["tags"]
-    about = {"actor": request.user, "source": ConfigChange.Source.ADMIN, "address": address_of(request)}
+    about = {"actor": request.user, "source": ConfigChange.Source.WEB, "address": address_of(request)}
     with recording(watchlist, **about) as touched:
         watchlist.save()
         set_watchlist(name=watchlist.name, instruments=form.instruments)

@@ -82,7 +82,7 @@ def test_one_person_halts_and_another_resumes():
 
 
 def test_who_engaged_cannot_release_and_a_viewer_can_do_neither():
-    admin, viewer = person("admin"), session(person("viewer"))
+    admin, _other, viewer = person("admin"), person("admin"), session(person("viewer"))
     switch = session(admin).post(f"{ROOT}/kill-switch/engage", {}).json()
     assert switch["level"] == "pause"
     assert "another person" in problem(session(admin).post(f"{ROOT}/kill-switch/{switch['id']}/release"), 400)["detail"]

@@ -72,8 +72,9 @@ def test_a_trader_cannot_release():
 
 
 @pytest.mark.parametrize("superuser", [False, True])
-def test_nobody_releases_what_they_engaged(superuser):
+def test_nobody_releases_what_they_engaged_where_another_may(superuser):
     ann = person("ann", "admin")
+    person("amy", "admin")
     ann.is_superuser = superuser
     ann.save()
     switch = engage(person=ann)
@@ -81,6 +82,18 @@ def test_nobody_releases_what_they_engaged(superuser):
         release(switch=switch, person=ann)
     switch.refresh_from_db()
     assert switch.released is None
+
+
+def test_on_a_desk_of_one_nobody_is_locked_out_by_their_own_halt():
+    ann = person("ann", "admin")
+    person("tom", "trader")
+    gone = person("amy", "admin")
+    gone.is_active = False
+    gone.save()
+    switch = engage(person=ann)
+    release(switch=switch, person=ann)
+    switch.refresh_from_db()
+    assert switch.released_by == ann
 
 
 def test_what_the_machine_engaged_any_admin_releases_and_only_once():
