@@ -79,9 +79,8 @@ from django.utils import timezone
 from strategies.models import ScheduledBacktest, StrategyConfig
 config, _ = StrategyConfig.objects.get_or_create(name="c", strategy="modest", symbols="ABC")
 for number in range(10):
-    ScheduledBacktest.objects.update_or_create(
-        name=f"s{number}", defaults={"strategy_config": config, "next_run_at": timezone.now() - timedelta(minutes=int(sys.argv[1]))}
-    )
+    due = {"strategy_config": config, "next_run_at": timezone.now() - timedelta(minutes=int(sys.argv[1]))}
+    ScheduledBacktest.objects.update_or_create(name=f"s{number}", defaults=due)
 """
 SLOTS = """
 import json
