@@ -187,3 +187,14 @@ def test_the_number_of_queries_does_not_grow(viewer, abc, django_assert_max_num_
         CorporateAction.objects.create(instrument=abc, ex_date=f"2020-03-{number + 1:02}", kind="dividend", value=1)
     with django_assert_max_num_queries(24):
         viewer.get(f"/instruments/{abc.pk}/")
+
+
+def test_corporate_actions_say_when_what_how_much_and_from_where(viewer, places):  # noqa: F811
+    row = make.instrument("ABC", make.bars())
+    for day, kind, value in (("2020-08-31", "split", "4.0000000000"), ("2020-02-07", "dividend", "0.7700000000")):
+        CorporateAction.objects.create(instrument=row, ex_date=day, kind=kind, value=value, source="a file")
+    table = viewer.get(f"/instruments/{row.pk}/").content.decode().partition("<h2>Corporate actions</h2>")[2]
+    cells = [re.sub("<[^>]*>", "", cell) for cell in re.findall(r"<t[hd][^>]*data-label.*?</t[hd]>", table)]
+    assert cells == [
+        "2020-08-31", "split", "4.00 new for 1", "a file", "2020-02-07", "dividend", "0.77 USD a share", "a file"
+    ]  # fmt: skip
