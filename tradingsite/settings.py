@@ -17,10 +17,11 @@ from tradingsite.logs import LEVELS, STYLES, logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
-environ.Env.read_env(env.str("DOTENV", default=str(BASE_DIR / ".env")))
+# Relative paths start beside manage.py, so that processes started from different folders mean the same ones.
+environ.Env.read_env(str(BASE_DIR / env.str("DOTENV", default=".env")))
 
 # The state of this installation: database, bar files, runs, uploads, caches, the embedded queue.
-VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
+VAR_DIR = (BASE_DIR / env.str("VAR_DIR", default="var")).resolve()
 VAR_DIR.mkdir(parents=True, exist_ok=True)
 
 
@@ -332,4 +333,4 @@ CACHE_DIR = VAR_DIR / "cache"
 RUNS_DIR = VAR_DIR / "runs"
 UPLOADS_DIR = VAR_DIR / "uploads"
 # A folder of your own strategies and scanners, imported by the registry at start.
-PLUGINS_DIR = Path(env.str("PLUGINS_DIR", default=str(BASE_DIR / "plugins")))
+PLUGINS_DIR = BASE_DIR / env.str("PLUGINS_DIR", default="plugins")
