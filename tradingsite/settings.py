@@ -11,6 +11,7 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 from tradingsite.embedded import embedded_queue_url
 from tradingsite.logs import LEVELS, STYLES, logging_config
@@ -309,6 +310,7 @@ UNFOLD = {
     "ENVIRONMENT": "execution.admin.environment_badge",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("ibdesk/favicon.svg")}],
     "STYLES": [lambda request: static("ibdesk/admin-desk.css")],
+    "ACCOUNT": {"navigation": [{"title": "Account", "link": reverse_lazy("account:overview")}]},
     "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": "tradingsite.navigation.sidebar"},
 }
 
