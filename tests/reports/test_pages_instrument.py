@@ -187,3 +187,18 @@ def test_the_number_of_queries_does_not_grow(viewer, abc, django_assert_max_num_
         CorporateAction.objects.create(instrument=abc, ex_date=f"2020-03-{number + 1:02}", kind="dividend", value=1)
     with django_assert_max_num_queries(24):
         viewer.get(f"/instruments/{abc.pk}/")
+
+
+def test_corporate_actions_are_listed_with_their_day_kind_and_value(viewer, abc):
+    for day, kind, value in ((3, "split", "7"), (4, "dividend", "2.65"), (5, "delisting", None)):
+        CorporateAction.objects.create(
+            instrument=abc, ex_date=dt.date(2020, 2, day), kind=kind, value=value and Decimal(value), source="exchange"
+        )
+    text = viewer.get(f"/instruments/{abc.pk}/").content.decode()
+    table = text[text.index("Corporate actions") :]
+    rows = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in re.findall(r"<tr>(.*?)</tr>", table, re.S)][1:4]
+    assert rows == [
+        ["2020-02-05", "delisting", "last price", "exchange"],
+        ["2020-02-04", "dividend", "2.65 USD a share", "exchange"],
+        ["2020-02-03", "split", "7 new for 1", "exchange"],
+    ]
