@@ -55,18 +55,25 @@ def engage(
     )
 
 
+def may_release(*, switch: KillSwitch, person: User) -> bool:
+    """Another person than engaged it, superusers too; where nobody else may, as on a desk of one, the same one."""
+    from django.contrib.auth.models import User
+
+    if not person.has_perm("execution.resume"):
+        return False
+    others = User.objects.with_perm("execution.resume", backend=_ROLES).exclude(pk=person.pk)
+    return switch.engaged_by_id != person.pk or not others.exists()
+
+
 def release(*, switch: KillSwitch, person: User, now: dt.datetime | None = None) -> None:
     """End a halt, once. It takes another person than engaged it, superusers too: two look before trading resumes.
     Where nobody else may, as on a desk of one, the same person does it.
 
     PermissionDenied without execution.resume; BadInput where another person must, or it was released before.
     """
-    from django.contrib.auth.models import User
-
     if not person.has_perm("execution.resume"):
         raise PermissionDenied("You may not release the kill switch; an admin may.")
-    others = User.objects.with_perm("execution.resume", backend=_ROLES).exclude(pk=person.pk)
-    if switch.engaged_by_id == person.pk and others.exists():
+    if not may_release(switch=switch, person=person):
         raise BadInput("You engaged this kill switch, so another person with the role admin must release it.")
     released = now or timezone.now()
     if not KillSwitch.objects.filter(pk=switch.pk, released__isnull=True).update(released=released, released_by=person):

@@ -128,6 +128,9 @@ class WatchlistAdmin(RecordedChanges, ConfigAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Watchlist]:
         return super().get_queryset(request).annotate(count=Count("members"))
 
+    def view_on_site(self, obj: models.Watchlist) -> str:
+        return f"/watchlists/{obj.pk}/"
+
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         may_edit = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         return self.fields if may_edit else ("name", "tags", "listed")

@@ -50,6 +50,9 @@ class BacktestAdmin(RunAdmin):
         has_result = obj is not None and obj.state == Run.State.SUCCEEDED
         return [each for each in self.fieldsets if has_result or each[0] != "Result"]
 
+    def view_on_site(self, obj: Backtest) -> str:
+        return f"/backtests/{obj.directory}/"
+
     def has_report_permission(self, request: HttpRequest) -> bool:
         return may(request, Report, "add")
 

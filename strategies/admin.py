@@ -126,7 +126,10 @@ class StrategyConfigForm(ParameterForm):
         for name, title in TITLES.items():
             self.fields[f"{name}_edit_as"].label = f"{title}: what counts"
             self.fields[f"{name}_yaml"].label = f"{title} as YAML"
-        choices = [(name, f"{name}: {entry.strategy.summary}") for name, entry in registry.entries().items()]
+        choices = [
+            (name, ": ".join(filter(None, (name, entry.strategy.summary))))
+            for name, entry in registry.entries().items()
+        ]
         if self.chosen not in registry.entries():
             choices.insert(0, (self.chosen, f"{self.chosen} (not known any more)" if self.chosen else "---------"))
         self.fields["strategy"].choices = choices  # type: ignore[attr-defined]

@@ -54,6 +54,7 @@ class StrategyConfig(models.Model):
 
     class Meta:
         ordering = ["name"]
+        verbose_name = "strategy configuration"
         constraints = [
             models.CheckConstraint(condition=Q(cash__gt=0), name="strategyconfig_cash_positive"),
             models.CheckConstraint(
@@ -79,7 +80,9 @@ class ScheduledBacktest(models.Model):
         CLOSE = "close", "close"
 
     name = models.CharField(max_length=64, unique=True)
-    strategy_config = models.ForeignKey(StrategyConfig, on_delete=models.PROTECT, related_name="schedules")
+    strategy_config = models.ForeignKey(
+        StrategyConfig, on_delete=models.PROTECT, related_name="schedules", verbose_name="strategy configuration"
+    )
     enabled = models.BooleanField(default=True)
     calendar = models.CharField(max_length=32, default="XNYS", help_text="trading calendar, such as XNYS or CME_Equity")
     every = models.CharField(max_length=8, choices=Every.choices, default=Every.SESSION)

@@ -98,6 +98,7 @@ class ConfigChange(models.Model):
 
     class Meta:
         ordering = ["-at", "-id"]
+        verbose_name, verbose_name_plural = "change of configuration", "changes of configuration"
         indexes = [models.Index(fields=["kind", "name", "-at"], name="configchange_of_row")]
         constraints = [
             models.CheckConstraint(

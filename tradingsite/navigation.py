@@ -53,7 +53,9 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The sections with what this person may view and the site shows."""
-    groups = []
+    groups: list[dict[str, Any]] = [
+        {"items": [{"title": "Back to the desk", "icon": "arrow_back", "link": "/", "active": False}]}
+    ]
     for title, entries in SECTIONS.items():
         items = []
         for name, icon, (app, model) in entries:

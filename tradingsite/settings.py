@@ -11,16 +11,18 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 from tradingsite.embedded import embedded_queue_url
 from tradingsite.logs import LEVELS, STYLES, logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
-environ.Env.read_env(env.str("DOTENV", default=str(BASE_DIR / ".env")))
+# Relative paths start beside manage.py, so that processes started from different folders mean the same ones.
+environ.Env.read_env(str(BASE_DIR / env.str("DOTENV", default=".env")))
 
 # The state of this installation: database, bar files, runs, uploads, caches, the embedded queue.
-VAR_DIR = Path(env.str("VAR_DIR", default=str(BASE_DIR / "var"))).resolve()
+VAR_DIR = (BASE_DIR / env.str("VAR_DIR", default="var")).resolve()
 VAR_DIR.mkdir(parents=True, exist_ok=True)
 
 
@@ -309,6 +311,7 @@ UNFOLD = {
     "ENVIRONMENT": "execution.admin.environment_badge",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("ibdesk/favicon.svg")}],
     "STYLES": [lambda request: static("ibdesk/admin-desk.css")],
+    "ACCOUNT": {"navigation": [{"title": "Account", "link": reverse_lazy("account:overview")}]},
     "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": "tradingsite.navigation.sidebar"},
 }
 
@@ -333,4 +336,4 @@ CACHE_DIR = VAR_DIR / "cache"
 RUNS_DIR = VAR_DIR / "runs"
 UPLOADS_DIR = VAR_DIR / "uploads"
 # A folder of your own strategies and scanners, imported by the registry at start.
-PLUGINS_DIR = Path(env.str("PLUGINS_DIR", default=str(BASE_DIR / "plugins")))
+PLUGINS_DIR = BASE_DIR / env.str("PLUGINS_DIR", default="plugins")

@@ -233,7 +233,7 @@ def run_loop(setup: Setup, strategies: Sequence[Strategy], progress: Callable[[f
     if begin < groups:
         book.day = int(setup.group_day[begin])
     stretch = _one_lane(book, lanes[0]) if len(lanes) == 1 else _many_lanes(book, lanes)
-    chunk = max(groups // 100, 5_000)
+    chunk = max(groups // 100, 1)  # by percent: a strategy may be slow at each bar, however few there are
     for lo in range(begin, groups, chunk):
         stretch(lo, min(lo + chunk, groups))
         if book.halted_at is not None:

@@ -100,6 +100,10 @@ class BacktestForm(forms.Form):
 
     # For the template, which lays the fields out by section.
 
+    def marked(self) -> bool:
+        """Whether a field that people see has an error of its own."""
+        return bool(set(self.errors) - {"__all__", "token"})
+
     def parameter_fields(self) -> list[forms.BoundField]:
         return self._bound("params__")
 

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from execution.models import KillSwitch
+from execution.services import may_release
 from marketdata.models import BarFile
 from reports.models import Alert
 from reports.pages import books, kinds
@@ -98,7 +99,7 @@ def _halt(request: HttpRequest) -> dict[str, Any]:
     may_resume = user.has_perm("execution.resume")
     may_halt = user.has_perm("execution.halt")
     return {
-        "engaged": [{"row": each, "releases": may_resume and each.engaged_by_id != user.pk} for each in engaged],
+        "engaged": [{"row": each, "releases": may_release(switch=each, person=user)} for each in engaged],
         "may_halt": may_halt,
         "may_resume": may_resume,
         "levels": KillSwitch.Level.choices,

@@ -38,7 +38,7 @@ class ImportForm(forms.Form):
         help_text=f"CSV or Parquet, up to {MAX_UPLOAD_BYTES >> 20} MiB",
         widget=forms.ClearableFileInput(attrs={"accept": ".csv,.txt,.tsv,.gz,.zip,.parquet,.pq"}),
     )
-    symbol = forms.CharField(max_length=32, required=False, help_text="open: from the file or its name")
+    symbol = forms.CharField(max_length=32, required=False, help_text="empty: from the file or its name")
     timeframe = forms.ChoiceField(choices=_among(Timeframe, "from the file"), required=False)
     adjustment = forms.ChoiceField(
         choices=_among(Adjustment), required=False, initial="raw", help_text="what was done to the prices"
@@ -47,9 +47,9 @@ class ImportForm(forms.Form):
         label="Time zone", max_length=40, required=False, help_text="of times without one, such as America/New_York"
     )
     kind = forms.ChoiceField(choices=_among(InstrumentKind, "stock, if it is new"), required=False)
-    exchange = forms.CharField(max_length=16, required=False, help_text="open: SMART")
-    currency = forms.CharField(max_length=3, required=False, help_text="open: USD")
-    calendar = forms.CharField(max_length=32, required=False, help_text="open: that of the exchange; such as XNYS")
+    exchange = forms.CharField(max_length=16, required=False, help_text="empty: SMART")
+    currency = forms.CharField(max_length=3, required=False, help_text="empty: USD")
+    calendar = forms.CharField(max_length=32, required=False, help_text="empty: that of the exchange; such as XNYS")
     stamp = forms.ChoiceField(
         label="Times are", choices=_among(STAMPS), required=False, help_text="of which end of the bar"
     )

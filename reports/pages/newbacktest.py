@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
 from domain.errors import BadInput
+from marketdata.models import Watchlist
 from reports.pages.backtestform import BacktestForm
 from strategies import registry
 from strategies.backtests import queue_backtest
@@ -77,7 +78,10 @@ def _source(request: HttpRequest) -> tuple[dict[str, Any], str, str]:
             return config_of(held).model_dump(mode="json"), f"strategy configuration {held.name}", ""
         except BadInput as error:
             return {}, "", str(error)
-    return {"symbols": request.GET.get("symbols", "")[:2_000]}, "", ""
+    chosen = {"symbols": request.GET.get("symbols", "")[:2_000], "watchlist": request.GET.get("watchlist", "")}
+    if chosen["watchlist"] and not Watchlist.objects.filter(name=chosen["watchlist"]).exists():
+        raise Http404("no such watchlist")
+    return chosen, "", ""
 
 
 def _started(request: HttpRequest, form: BacktestForm) -> Backtest | None:

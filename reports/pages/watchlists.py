@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django import forms
@@ -16,14 +15,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 from domain.errors import BadInput
 from marketdata.models import Instrument, Watchlist
 from marketdata.services import set_watchlist
+from marketdata.symbols import MAX_SYMBOLS, read_symbols, show_symbols
 from reports.pages.holdings import held_of, last_closes
 from reports.pages.sketch import spark
 from tradingsite.history import address_of, recording
 from tradingsite.models import ConfigChange
 
 _SIZE = 100
-_SYMBOLS_AT_MOST = 2_000
-_ERRORS_SHOWN = 8
 
 
 @require_safe
@@ -72,16 +70,15 @@ class WatchlistForm(forms.Form):
     tags = forms.CharField(max_length=200, required=False, help_text="words to find it by, with commas between them")
     symbols = forms.CharField(
         widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false"}),
-        max_length=_SYMBOLS_AT_MOST * 50,
+        max_length=MAX_SYMBOLS * 50,
         required=False,
-        help_text="one a line, or with commas between them; SYMBOL@EXCHANGE where several exchanges list it",
+        help_text="Paste them with commas, spaces, tabs or lines between; in their order. SPY@ARCA names the exchange.",
     )
 
     def __init__(self, *args: Any, watchlist: Watchlist | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.watchlist = watchlist
         self.instruments: list[Instrument] = []
-        self.repeated: list[str] = []
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
@@ -92,46 +89,11 @@ class WatchlistForm(forms.Form):
 
     def clean_symbols(self) -> str:
         text: str = self.cleaned_data["symbols"]
-        names = [each.strip() for each in re.split(r"[,;\t\r\n]+", text) if each.strip()]
-        if len(names) > _SYMBOLS_AT_MOST:
-            raise forms.ValidationError(
-                f"{len(names):,} symbols; at most {_SYMBOLS_AT_MOST:,} fit into a watchlist. Make several."
-            )
-        self.instruments, self.repeated, errors = _instruments(names)
-        if errors:
-            more = [f"and {len(errors) - _ERRORS_SHOWN} more"] if len(errors) > _ERRORS_SHOWN else []
-            raise forms.ValidationError([*errors[:_ERRORS_SHOWN], *more])
+        try:
+            self.instruments = read_symbols(text)
+        except BadInput as error:
+            raise forms.ValidationError(str(error)) from error
         return text
-
-
-def _instruments(names: list[str]) -> tuple[list[Instrument], list[str], list[str]]:
-    """(instruments in order, symbols given more than once, errors) of what was pasted."""
-    symbols = {name.partition("@")[0] for name in names}
-    held: dict[str, list[Instrument]] = {}
-    for row in Instrument.objects.active().filter(symbol__in=symbols):
-        held.setdefault(row.symbol, []).append(row)
-    found: dict[int, Instrument] = {}
-    repeated: list[str] = []
-    errors: list[str] = []
-    for name in names:
-        symbol, _, exchange = name.partition("@")
-        rows = [row for row in held.get(symbol, []) if not exchange or row.exchange == exchange]
-        if len(rows) != 1:
-            # A hundred nearest names would be looked for in vain; the first few say what is wrong with the list.
-            errors.append(_why_not(symbol, exchange) if len(errors) < _ERRORS_SHOWN else name)
-        elif rows[0].pk in found:
-            repeated.append(name)
-        else:
-            found[rows[0].pk] = rows[0]
-    return list(found.values()), repeated, errors
-
-
-def _why_not(symbol: str, exchange: str) -> str:
-    try:
-        Instrument.objects.named(symbol, exchange=exchange)
-    except BadInput as error:
-        return str(error)
-    return f"{symbol}: was added just now; send the form again"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -152,20 +114,10 @@ def watchlist_edit(request: HttpRequest, pk: int) -> HttpResponse:
         if form.is_valid():
             return _save(request, form, watchlist)
     else:
-        form = WatchlistForm(
-            initial={"name": watchlist.name, "tags": watchlist.tags, "symbols": "\n".join(_texts(watchlist))},
-            watchlist=watchlist,
-        )
+        members = [each.instrument for each in watchlist.members.select_related("instrument")]
+        shown = {"name": watchlist.name, "tags": watchlist.tags, "symbols": show_symbols(members)}
+        form = WatchlistForm(initial=shown, watchlist=watchlist)
     return render(request, "pages/watchlist_form.html", {"form": form, "watchlist": watchlist})
-
-
-def _texts(watchlist: Watchlist) -> list[str]:
-    """Its members as they can be pasted again."""
-    members = [each.instrument for each in watchlist.members.select_related("instrument")]
-    symbols = {each.symbol for each in members}
-    listed = Instrument.objects.active().filter(symbol__in=symbols).values_list("symbol").annotate(Count("pk"))
-    several = {symbol for symbol, count in listed if count > 1}
-    return [f"{each.symbol}@{each.exchange}" if each.symbol in several else each.symbol for each in members]
 
 
 def _save(request: HttpRequest, form: WatchlistForm, watchlist: Watchlist) -> HttpResponse:
@@ -175,6 +127,5 @@ def _save(request: HttpRequest, form: WatchlistForm, watchlist: Watchlist) -> Ht
         watchlist.save()
         set_watchlist(name=watchlist.name, instruments=form.instruments)
         touched.append(watchlist)
-    note = f" Given more than once, kept once: {', '.join(form.repeated[:10])}." if form.repeated else ""
-    messages.success(request, f"{watchlist.name}: {len(form.instruments)} instruments.{note}")
+    messages.success(request, f"{watchlist.name}: {len(form.instruments)} instruments.")
     return redirect("watchlist", watchlist.pk)

@@ -147,12 +147,13 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['name'],
+                'verbose_name': 'strategy configuration',
             },
         ),
         migrations.AddField(
             model_name='scheduledbacktest',
             name='strategy_config',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='schedules', to='strategies.strategyconfig'),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='schedules', to='strategies.strategyconfig', verbose_name='strategy configuration'),
         ),
         migrations.AddField(
             model_name='backtest',

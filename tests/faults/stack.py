@@ -146,7 +146,9 @@ class Stack:
         began = time.monotonic()
         command = [sys.executable, str(ROOT / "manage.py"), "up"]
         with self.log.open("ab") as log:
-            self.up = subprocess.Popen(command, cwd=ROOT, env=self.where, stdout=log, stderr=subprocess.STDOUT)
+            # As people do who are in another folder: the project is found by nothing but the name of manage.py.
+            where = self.where | {"PYTHONPATH": ""}
+            self.up = subprocess.Popen(command, cwd=self.state, env=where, stdout=log, stderr=subprocess.STDOUT)
         while time.monotonic() < began + 60:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as page:
                 page.sendall(b"GET /admin/login/ HTTP/1.0\r\nHost: localhost\r\n\r\n")

@@ -189,12 +189,16 @@ def test_the_number_of_queries_does_not_grow(viewer, abc, django_assert_max_num_
         viewer.get(f"/instruments/{abc.pk}/")
 
 
-def test_corporate_actions_say_when_what_how_much_and_from_where(viewer, places):  # noqa: F811
-    row = make.instrument("ABC", make.bars())
-    for day, kind, value in (("2020-08-31", "split", "4.0000000000"), ("2020-02-07", "dividend", "0.7700000000")):
-        CorporateAction.objects.create(instrument=row, ex_date=day, kind=kind, value=value, source="a file")
-    table = viewer.get(f"/instruments/{row.pk}/").content.decode().partition("<h2>Corporate actions</h2>")[2]
-    cells = [re.sub("<[^>]*>", "", cell) for cell in re.findall(r"<t[hd][^>]*data-label.*?</t[hd]>", table)]
-    assert cells == [
-        "2020-08-31", "split", "4.00 new for 1", "a file", "2020-02-07", "dividend", "0.77 USD a share", "a file"
-    ]  # fmt: skip
+def test_corporate_actions_are_listed_with_their_day_kind_and_value(viewer, abc):
+    for day, kind, value in ((3, "split", "7"), (4, "dividend", "2.65"), (5, "delisting", None)):
+        CorporateAction.objects.create(
+            instrument=abc, ex_date=dt.date(2020, 2, day), kind=kind, value=value and Decimal(value), source="exchange"
+        )
+    text = viewer.get(f"/instruments/{abc.pk}/").content.decode()
+    table = text[text.index("Corporate actions") :]
+    rows = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in re.findall(r"<tr>(.*?)</tr>", table, re.S)][1:4]
+    assert rows == [
+        ["2020-02-05", "delisting", "last price", "exchange"],
+        ["2020-02-04", "dividend", "2.65 USD a share", "exchange"],
+        ["2020-02-03", "split", "7 new for 1", "exchange"],
+    ]

@@ -93,7 +93,7 @@ def test_rows_that_a_file_does_not_have_stay_unless_pruned():
     report = import_documents("watchlist: [{name: other}]", prune=True, **ABOUT)
     assert report.deleted == ["watchlist tech"]
     assert StrategyConfig.objects.count() == 1  # no kind of the file
-    with pytest.raises(BadInput, match="risk_profile careful: cannot be deleted; strategy config cross need it"):
+    with pytest.raises(BadInput, match="risk_profile careful: cannot be deleted; strategy configuration cross need it"):
         import_documents("risk_profile: []", prune=True, **ABOUT)
 
 

@@ -150,7 +150,7 @@ def test_a_row_that_was_changed_again_is_reverted_only_by_force(example):
 
 def test_a_created_row_that_others_need_is_not_taken_away(example):
     before = tables()
-    with pytest.raises(BadInput, match="risk_profile careful: cannot be deleted; strategy config cross need"):
+    with pytest.raises(BadInput, match="risk_profile careful: cannot be deleted; strategy configuration cross need"):
         revert(changes_of("risk_profile", "careful")[0], actor=None)
     assert tables() == before
 

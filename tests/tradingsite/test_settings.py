@@ -12,10 +12,11 @@ from django.db import connection
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start_site(code: str, **environment: str) -> subprocess.Popen[str]:
-    where = os.environ | {"DJANGO_SETTINGS_MODULE": "tradingsite.settings", "DEBUG": "false"} | environment
+def start_site(code: str, cwd: Path = ROOT, **environment: str) -> subprocess.Popen[str]:
+    paths = {"DJANGO_SETTINGS_MODULE": "tradingsite.settings", "PYTHONPATH": str(ROOT)}
+    where = os.environ | paths | {"DEBUG": "false"} | environment
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=where, **pipes)
+    return subprocess.Popen([sys.executable, "-c", code], cwd=cwd, env=where, **pipes)
 
 
 def check_site(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -50,6 +51,14 @@ def test_the_first_start_makes_a_key_that_only_its_owner_can_read_and_later_ones
     assert len(keys.pop()) >= 50
     assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
     assert {path.name for path in tmp_path.iterdir()} == {"secret_key"}
+
+
+def test_a_relative_folder_is_the_same_one_for_processes_started_from_different_places(tmp_path):
+    asked = "from django.conf import settings; print(settings.VAR_DIR, settings.PLUGINS_DIR)"
+    relative = os.path.relpath(tmp_path / "state", ROOT)
+    where = {"VAR_DIR": relative, "PLUGINS_DIR": "mine"}
+    said = {start_site(asked, cwd, **where).communicate(timeout=60)[0].strip() for cwd in (ROOT, tmp_path)}
+    assert said == {f"{tmp_path / 'state'} {ROOT / 'mine'}"}
 
 
 def test_the_tests_run_on_the_database_that_was_asked_for(db):

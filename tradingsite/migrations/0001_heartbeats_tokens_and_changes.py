@@ -77,6 +77,8 @@ class Migration(migrations.Migration):
                 ('actor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
+                'verbose_name': 'change of configuration',
+                'verbose_name_plural': 'changes of configuration',
                 'ordering': ['-at', '-id'],
                 'indexes': [models.Index(fields=['kind', 'name', '-at'], name='configchange_of_row')],
                 'constraints': [models.CheckConstraint(condition=models.Q(('before__isnull', False), ('after__isnull', False), _connector='OR'), name='configchange_changes_something')],

@@ -95,8 +95,8 @@ def test_all_bars_of_a_moment_meet_their_orders_before_anybody_decides():
 
 def test_progress_runs_to_one_and_may_end_the_run():
     heard = []
-    backtest(table([100] * 12_000), Script(lines={}), progress=heard.append)
-    assert heard == pytest.approx([5_000 / 12_000, 10_000 / 12_000, 1.0])
+    backtest(table([100] * 1_200), Script(lines={}), progress=heard.append)
+    assert heard == pytest.approx([percent / 100 for percent in range(1, 101)])
 
     class Stop(Exception):
         pass

@@ -48,6 +48,7 @@ class Command(BaseCommand):
             file.flush()
             file.seek(0)
             os.dup2(file.fileno(), sys.stdin.fileno() if sys.stdin else 0)
+            os.chdir(settings.BASE_DIR)  # where `-m` finds the supervisor
             os.execv(sys.executable, [sys.executable, "-m", "tradingsite.supervisor"])  # nosec B606
 
 
