@@ -11,11 +11,11 @@ from tradingsite.roles import write_roles
 ROOT = "/api/v1"
 
 
-def person(role: Role | str | None, name: str = "") -> User:
+def person(role: Role | str | None, name: str = "", **fields: Any) -> User:
     """A user in the group of a role, None: in none. The groups are as after `migrate`."""
     if not Group.objects.filter(name=Role.ADMIN, permissions__isnull=False).exists():
         write_roles()
-    user = User.objects.create_user(name or f"{role or 'nobody'}-{User.objects.count()}", password=None)
+    user = User.objects.create_user(name or f"{role or 'nobody'}-{User.objects.count()}", **fields)
     if role is not None:
         user.groups.add(Group.objects.get(name=str(role)))
     return user
