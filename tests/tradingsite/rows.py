@@ -1,10 +1,10 @@
-"""People of each role, and some rows of every model that the admin shows."""
+"""Some rows of every model that the admin shows."""
 
 import datetime as dt
 from decimal import Decimal
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.utils import timezone
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
@@ -16,13 +16,6 @@ from strategies.models import Backtest, RiskProfile, ScheduledBacktest, Strategy
 from tradingsite.models import AnsweredRequest, ApiToken, ConfigChange, Heartbeat
 
 NOON = dt.datetime(2024, 1, 2, 12, tzinfo=dt.UTC)
-
-
-def person(role: str, name: str = "", **fields) -> User:
-    """Somebody of that role who may enter the admin."""
-    made = User.objects.create_user(name or role, is_staff=True, **fields)
-    made.groups.add(Group.objects.get(name=role))
-    return made
 
 
 def backtest(state: str = "succeeded", **fields) -> Backtest:

@@ -11,7 +11,7 @@ from django.db import OperationalError, connections
 from django.utils import timezone
 
 from strategies.models import Backtest
-from tests.tradingsite.users import person
+from tests.tradingsite.people import person
 from tradingsite import health
 from tradingsite.embedded import embedded_queue_url, server_command, socket_path
 from tradingsite.models import Heartbeat
@@ -220,7 +220,7 @@ def test_a_database_that_refuses_is_a_cause_not_an_error(monkeypatch):
 
 
 def test_live_asks_no_database_even_for_who_is_logged_in(client, django_assert_num_queries):
-    client.force_login(person())
+    client.force_login(person(None))
     with django_assert_num_queries(0):
         answer = client.get("/healthz/live")
     assert (answer.status_code, answer.content) == (200, b"ok\n")
@@ -236,7 +236,7 @@ def test_ready_tells_strangers_names_alone_and_people_the_details(client, queue_
     assert stranger.status_code == 503
     assert all(check.keys() == {"name", "ok"} for check in stranger.json()["checks"])
     assert {"name": "beat", "ok": False} in stranger.json()["checks"]
-    client.force_login(person())
+    client.force_login(person(None))
     told = named_json(client.get("/healthz/ready").json(), "beat")
     assert told["cause"].startswith("no sign of life for")
     assert "manage.py beat" in told["remedy"]
@@ -247,7 +247,7 @@ def named_json(answer: dict, name: str) -> dict:
 
 
 def test_ready_answers_while_the_database_is_away(client, monkeypatch):
-    client.force_login(person())
+    client.force_login(person(None))
 
     def refuse(*_):
         raise OperationalError("connection to 10.1.2.3 refused")

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from tests.tradingsite.users import person
+from tests.tradingsite.people import person
 
 ROOT = Path(__file__).resolve().parents[2]
 STANDALONE = {ROOT / "templates/reports/tearsheet.html"}  # a file of its own, with its own policy
@@ -33,7 +33,7 @@ def every_answer(client) -> dict[str, object]:
 @pytest.mark.django_db
 def test_every_page_carries_the_headers_and_allows_no_inline_script():
     client = Client()
-    client.force_login(person("root", is_superuser=True, is_staff=True))
+    client.force_login(person(None, "root", is_superuser=True, is_staff=True))
     answers = every_answer(client)
     assert len(answers) > 30
     for route, answer in answers.items():
@@ -55,7 +55,7 @@ def test_every_page_carries_the_headers_and_allows_no_inline_script():
 @pytest.mark.django_db
 def test_no_page_of_ours_holds_an_inline_script_when_it_is_served():
     client = Client()
-    client.force_login(person("root", is_superuser=True, is_staff=True))
+    client.force_login(person(None, "root", is_superuser=True, is_staff=True))
     for route, answer in every_answer(client).items():
         if route.startswith("admin/") or "text/html" not in answer.get("Content-Type", "") or answer.streaming:
             continue
@@ -91,7 +91,7 @@ def test_no_template_holds_an_inline_script_or_an_address_of_another_host():
 @pytest.mark.parametrize("where", ["/account/tokens/{}/delete/", "/{}", "/account/confirm/?next={}", "/search/?q={}"])
 @pytest.mark.django_db
 def test_no_odd_address_is_more_than_a_refusal(client, where, query):
-    client.force_login(person("vera", "viewer"))
+    client.force_login(person("viewer", "vera"))
     for method in (client.get, client.post):
         answer = method(where.format(query))
         assert answer.status_code < 500
