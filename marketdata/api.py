@@ -28,7 +28,7 @@ from marketdata.models import BarImport, CorporateAction, Instrument, Watchlist,
 from marketdata.services import check_symbol, set_watchlist
 from marketdata.uploads import MAX_UPLOAD_BYTES, queue_import
 from tradingsite import problems
-from tradingsite.endpoints import Endpoint, IdFilter, Ordering, Strict, StrictRow, one_of, whole_number
+from tradingsite.endpoints import Configuration, IdFilter, Ordering, Strict, StrictRow, one_of, whole_number
 from tradingsite.runs import Run, enqueue
 from tradingsite.runviews import DETAILS, LISTED, Asked, RunFields, RunFilter, RunViews, accepted
 from tradingsite.strictjson import MAX_INTEGER
@@ -138,7 +138,7 @@ class HoldingFields(serializers.Serializer):
     largest_gaps = GapFields(many=True, required=False)
 
 
-class Instruments(Endpoint, viewsets.ModelViewSet):
+class Instruments(Configuration, viewsets.ModelViewSet):
     """What is traded."""
 
     queryset = Instrument.objects.all()
@@ -279,7 +279,7 @@ class WatchlistFilter(filters.FilterSet):
     symbol = filters.CharFilter(field_name="instruments__symbol", max_length=32, distinct=True)
 
 
-class Watchlists(Endpoint, viewsets.ModelViewSet):
+class Watchlists(Configuration, viewsets.ModelViewSet):
     """Named, ordered lists of instruments. PUT replaces the members."""
 
     queryset = Watchlist.objects.prefetch_related(
@@ -314,7 +314,7 @@ class ActionFilter(filters.FilterSet):
     ex_date_to = filters.DateFilter(field_name="ex_date", lookup_expr="lte")
 
 
-class CorporateActions(Endpoint, viewsets.ModelViewSet):
+class CorporateActions(Configuration, viewsets.ModelViewSet):
     """Splits, dividends and delistings."""
 
     queryset = CorporateAction.objects.select_related("instrument")

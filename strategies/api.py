@@ -23,7 +23,7 @@ from strategies.backtests_api import Backtests
 from strategies.config import RiskConfig
 from strategies.models import RiskProfile, ScheduledBacktest, StrategyConfig
 from strategies.services import config_of, plan_schedule
-from tradingsite.endpoints import Endpoint, Ordering, StrictRow
+from tradingsite.endpoints import Configuration, Endpoint, Ordering, StrictRow
 
 A_NUMBER = "[0-9]{1,18}"
 LIBRARY = Path(registry.__file__).parent / "library"
@@ -134,7 +134,7 @@ class RiskFields(StrictRow):
         ]
     )
 )
-class RiskProfiles(Endpoint, viewsets.ModelViewSet):
+class RiskProfiles(Configuration, viewsets.ModelViewSet):
     """Limits under a name. A rule that is left out is off."""
 
     queryset = RiskProfile.objects.all()
@@ -189,7 +189,7 @@ class ConfigFields(StrictRow):
         ]
     )
 )
-class StrategyConfigs(Endpoint, viewsets.ModelViewSet):
+class StrategyConfigs(Configuration, viewsets.ModelViewSet):
     """A strategy with everything that decides what it does."""
 
     queryset = StrategyConfig.objects.select_related("watchlist", "risk_profile")
@@ -233,7 +233,7 @@ def _planned(schedule: ScheduledBacktest) -> ScheduledBacktest:
     return schedule
 
 
-class ScheduledBacktests(Endpoint, viewsets.ModelViewSet):
+class ScheduledBacktests(Configuration, viewsets.ModelViewSet):
     """Backtests that run again and again, by the sessions of a trading calendar."""
 
     queryset = ScheduledBacktest.objects.select_related("strategy_config")

@@ -17,7 +17,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import AnonRateThrottle, UserRateThrottle
 
-from tradingsite.models import ApiToken, Role
+from tradingsite.models import ApiToken
 from tradingsite.roles import permissions_of
 
 _TOKEN = re.compile(rb"[0-9a-f]{64}")
@@ -89,20 +89,6 @@ class BySession(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return bool(request.user.is_authenticated) and request.auth is None
-
-
-def role_of(user: Any) -> Role | None:
-    """The highest role of a person, None where they have none."""
-    if user.is_superuser:
-        return Role.ADMIN
-    names = set(user.groups.values_list("name", flat=True))
-    return next((role for role in reversed(Role) if role.value in names), None)
-
-
-def scopes_of(user: Any) -> list[Role]:
-    """The scopes that a person's token may have: their role and those below it."""
-    role, roles = role_of(user), list(Role)
-    return [] if role is None else roles[: roles.index(role) + 1]
 
 
 class _Rated:

@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -24,7 +25,17 @@ admin.site.add_action(export_csv)
 
 # Registered by their packages; ours below show less and allow less.
 admin.site.unregister(
-    [User, Group, TOTPDevice, PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule]
+    [
+        User,
+        Group,
+        TOTPDevice,
+        StaticDevice,
+        PeriodicTask,
+        IntervalSchedule,
+        CrontabSchedule,
+        SolarSchedule,
+        ClockedSchedule,
+    ]
 )
 
 _RIGHTS = ("is_active", "is_staff", "is_superuser", "groups")
@@ -113,9 +124,10 @@ class ApiTokenAdmin(FactAdmin):
     fields = ("name", "user", "scope", "token_key", "created", "expiry", "last_used")
 
 
-@admin.register(TOTPDevice)
-class TotpDeviceAdmin(FactAdmin):
-    """Never the key: who sees it has the second factor. A lost device is deleted and enrolled anew."""
+@admin.register(TOTPDevice, StaticDevice)
+class SecondFactorAdmin(FactAdmin):
+    """Phones and sets of recovery codes. Never the key: who sees it has the second factor. What is lost is deleted and
+    enrolled anew."""
 
     removable = True
     list_display = ("user", "name", "confirmed", "created_at", "last_used_at")

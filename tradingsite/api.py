@@ -30,10 +30,11 @@ import marketdata.api
 import reports.api
 import strategies.api
 from tradingsite import heartbeats
-from tradingsite.access import BySession, may_act, scopes_of
+from tradingsite.access import BySession, may_act
 from tradingsite.endpoints import Endpoint, Strict, whole_number
 from tradingsite.models import ApiToken, Heartbeat, Role
 from tradingsite.queues import QUEUES
+from tradingsite.roles import role_of, roles_up_to
 from tradingsite.runs import Run, run_models
 from tradingsite.runviews import ANY_UUID, STATES, Asked, asked_again, asked_to_end, visible
 
@@ -185,7 +186,7 @@ class NewToken(Strict):
     days = serializers.IntegerField(min_value=1, max_value=_MAX_TOKEN_DAYS, default=90, help_text="until it expires")
 
     def validate_scope(self, scope: str) -> str:
-        allowed = scopes_of(self.context["request"].user)
+        allowed = roles_up_to(role_of(self.context["request"].user))
         if scope not in allowed:
             raise ValidationError(f"It is above your own role; you may give: {', '.join(allowed) or 'none'}.")
         return scope

@@ -10,7 +10,7 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.core.paginator import Page, Paginator
-from django.db import transaction
+from django.db import models, transaction
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from rest_framework import serializers
@@ -23,7 +23,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tradingsite.access import StrangerThrottle
+from tradingsite.history import address_of, recording
 from tradingsite.idempotency import HEADER, answer_once
+from tradingsite.models import ConfigChange
 from tradingsite.problems import CONTENT_TYPE, Problem, as_fields
 from tradingsite.strictjson import MAX_INTEGER, check_text
 
@@ -89,6 +91,9 @@ class Strict(serializers.Serializer):
 class StrictRow(Strict, serializers.ModelSerializer):
     """A row's fields, checked by the model's own rules and constraints before anything is written."""
 
+    asked: Any
+    """The row as it would be; there once the fields were checked."""
+
     def run_validators(self, value: Any) -> None:
         """The model's constraints are asked in `validate`, with the row as it would be."""
 
@@ -100,6 +105,7 @@ class StrictRow(Strict, serializers.ModelSerializer):
             if name in columns:
                 setattr(row, name, value)
         self.check(row)
+        self.asked = row
         try:
             row.full_clean()
         except DjangoValidationError as error:
@@ -112,6 +118,30 @@ class StrictRow(Strict, serializers.ModelSerializer):
     def save(self, **fields: Any) -> Any:
         with transaction.atomic():
             return super().save(**fields)
+
+
+# ---- writing -----------------------------------------------------------------------------------------------------
+
+
+class Configuration(Endpoint):
+    """Rows that people configure: what a request changes of them is kept in the history, with it or not at all."""
+
+    request: Any
+
+    def perform_create(self, serializer: Any) -> None:
+        with recording(serializer.asked, **self._about()) as touched:
+            touched.append(serializer.save())
+
+    def perform_update(self, serializer: Any) -> None:
+        with recording(serializer.instance, serializer.asked, **self._about()) as touched:
+            touched.append(serializer.save())
+
+    def perform_destroy(self, instance: models.Model) -> None:
+        with recording(instance, **self._about()):
+            instance.delete()
+
+    def _about(self) -> dict[str, Any]:
+        return {"actor": self.request.user, "source": ConfigChange.Source.API, "address": address_of(self.request)}
 
 
 # ---- listing -----------------------------------------------------------------------------------------------------

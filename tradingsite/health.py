@@ -84,11 +84,14 @@ _hanging: dict[str, threading.Thread] = {}
 
 
 def ask(name: str, question: Callable[[], T], *, database: bool = True) -> Callable[[float], T]:
-    """Begin to answer in a thread, with `database` on this thread's connection; what is returned waits for the answer.
+    """Begin to answer in a thread; what is returned waits for the answer.
 
-    It raises TooLate after so many seconds, at once while an earlier question of that name still hangs. The connection
-    is then left to the thread that hangs on it, and the caller gets a new one.
+    It raises TooLate after so many seconds, at once while an earlier question of that name still hangs. The thread asks
+    the database by a connection of its own, so one that hangs harms nobody else's. Inside a transaction, whose rows no
+    other connection sees, a question about the `database` is answered by the caller, however long that takes.
     """
+    if database and connection.in_atomic_block:
+        return lambda seconds: question()
     before = _hanging.get(name)
     if before is not None and before.is_alive():
 
@@ -96,20 +99,17 @@ def ask(name: str, question: Callable[[], T], *, database: bool = True) -> Calla
             raise TooLate
 
         return refuse
-    mine = connections["default"] if database else None
     answers: list[T] = []
     faults: list[BaseException] = []
 
     def work() -> None:
-        if mine is not None:
-            connections["default"] = mine
         try:
             answers.append(question())
         except BaseException as fault:  # noqa: BLE001 - raised where the answer is waited for
             faults.append(fault)
+        finally:
+            connections.close_all()
 
-    if mine is not None:
-        mine.inc_thread_sharing()
     thread = threading.Thread(target=work, name=f"health {name}", daemon=True)
     thread.start()
 
@@ -117,21 +117,12 @@ def ask(name: str, question: Callable[[], T], *, database: bool = True) -> Calla
         thread.join(seconds)
         if thread.is_alive():
             _hanging[name] = thread
-            if mine is not None:
-                _leave_connection()
             raise TooLate
-        if mine is not None:
-            mine.dec_thread_sharing()
         if faults:
             raise faults[0]
         return answers[0]
 
     return answer
-
-
-def _leave_connection() -> None:
-    """This thread opens a new one when it needs one; the old one belongs to the thread that hangs on it."""
-    del connections["default"]
 
 
 # ---- database ----------------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         ("Roles", "group", ("auth", "group")),
         ("API tokens", "key", ("tradingsite", "apitoken")),
         ("Second factors", "phonelink_lock", ("otp_totp", "totpdevice")),
+        ("Recovery codes", "pin", ("otp_static", "staticdevice")),
         ("Failed logins", "gpp_maybe", ("axes", "accessattempt")),
     ),
 }

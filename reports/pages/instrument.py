@@ -20,7 +20,7 @@ from reports import figures
 from reports.labels import count, number, percent, signed
 from reports.ledgers import read_ledger
 from reports.pages import barpages, charts, coverage
-from reports.pages.barpages import RANGES, BarPage, Wanted, as_datetime, as_ns, iso
+from reports.pages.barpages import RANGES, BarPage, Wanted, as_datetime, iso
 from reports.pages.indicators import INDICATORS, Chosen, read_indicators
 from strategies.backtests import run_directory
 from strategies.models import Backtest
@@ -261,7 +261,7 @@ def _traded(row: Instrument, lo: int, hi: int) -> charts.Marks:
     found = Fill.objects.filter(instrument=row, time__gte=as_datetime(lo), time__lt=as_datetime(hi))
     rows = list(found.order_by("-time").values_list("time", "quantity", "price", "side")[: figures.MARKERS])[::-1]
     return {
-        "time": np.array([as_ns(time) for time, *_ in rows], np.int64),
+        "time": np.array([store.as_ns(time) for time, *_ in rows], np.int64),
         "quantity": np.array([float(quantity) for _, quantity, _, _ in rows]),
         "price": np.array([float(price) for _, _, price, _ in rows]),
         "sign": np.array([1 if side == "buy" else -1 for *_, side in rows], np.int64),
@@ -288,7 +288,7 @@ def _coverage(row: Instrument, wanted: Wanted, year: str) -> dict[str, Any]:
     if gaps is None:
         return context
     sessions = calendars.sessions(row.calendar)
-    lo, hi = as_ns(found.held.start), as_ns(found.held.end)
+    lo, hi = store.as_ns(found.held.start), store.as_ns(found.held.end)
     if year:
         if not year.isdecimal() or not 1900 <= int(year) < 2200:
             raise BadInput(f"year {year[:20]!r} is none")

@@ -12,8 +12,8 @@ import pytest
 from django.conf import settings as django_settings
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.reports import desk
 from tests.strategies.conftest import known, places  # noqa: F401
+from tests.tradingsite.people import person
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = [
@@ -109,7 +109,7 @@ def visitor(browser: Browser, live_server: object, client: object) -> Iterator[V
 
 @pytest.fixture
 def trader(transactional_db: None) -> object:
-    return desk.person("trader", "tess")
+    return person("trader", "tess")
 
 
 def picture(page: Page, name: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE, overflowing, picture
 from tests.reports import desk
+from tests.tradingsite.people import person
 
 LOOKS = {
     "light": (DESKTOP, "light"),
@@ -68,7 +69,7 @@ def test_an_empty_desk_says_what_to_do_next(visitor, trader, places, look):
 def test_pages_of_errors_look_like_the_others(visitor, places, look):
     viewport, scheme = LOOKS[look]
     visitor.meant = {400, 403, 404}
-    page = visitor.page(viewport=viewport, scheme=scheme, user=desk.person("viewer"))
+    page = visitor.page(viewport=viewport, scheme=scheme, user=person("viewer"))
     for status, address in {404: "/nothing/here/", 403: "/watchlists/new/", 400: "/runs/?before=cut"}.items():
         assert page.goto(address).status == status
         picture(page, f"error-{status}-{look}")

@@ -3,7 +3,7 @@ from django.urls import reverse
 
 from execution.models import Account, KillSwitch
 from execution.services import engage, environment
-from tests.tradingsite.rows import person
+from tests.tradingsite.people import staff
 
 pytestmark = pytest.mark.django_db
 
@@ -16,7 +16,7 @@ def release(client, switch):
 
 
 def test_a_trader_engages_it_by_saving_and_the_header_says_so(client):
-    tom = person("trader")
+    tom = staff("trader")
     client.force_login(tom)
     account = Account.objects.create(number="DU1")
     sent = {
@@ -35,13 +35,13 @@ def test_a_trader_engages_it_by_saving_and_the_header_says_so(client):
 
 
 def test_a_researcher_cannot_engage_it(client):
-    client.force_login(person("researcher"))
+    client.force_login(staff("researcher"))
     assert client.post(ADD, {"level": "pause"}).status_code == 403
     assert not KillSwitch.objects.exists()
 
 
 def test_an_engaged_switch_is_not_edited_or_deleted_even_by_who_engaged_it(client):
-    tom = person("trader")
+    tom = staff("trader")
     client.force_login(tom)
     row = engage(person=tom)
     for page in ("change", "delete"):
@@ -51,8 +51,8 @@ def test_an_engaged_switch_is_not_edited_or_deleted_even_by_who_engaged_it(clien
 
 
 def test_an_admin_releases_what_another_engaged(client):
-    row = engage(person=person("trader"))
-    ann = person("admin")
+    row = engage(person=staff("trader"))
+    ann = staff("admin")
     client.force_login(ann)
     response = release(client, row)
     row.refresh_from_db()
@@ -61,7 +61,7 @@ def test_an_admin_releases_what_another_engaged(client):
 
 
 def test_an_admin_does_not_release_their_own_and_reads_why(client):
-    ann, _other = person("admin"), person("admin", "amy")
+    ann, _other = staff("admin"), staff("admin")
     client.force_login(ann)
     row = engage(person=ann)
     assert "another person" in release(client, row).content.decode()
@@ -69,8 +69,8 @@ def test_an_admin_does_not_release_their_own_and_reads_why(client):
 
 
 def test_a_trader_is_offered_no_release_and_gets_none(client):
-    client.force_login(person("trader"))
-    row = engage(person=person("admin"))
+    client.force_login(staff("trader"))
+    row = engage(person=staff("admin"))
     page = client.get(reverse("admin:execution_killswitch_change", args=[row.pk])).content.decode()
     assert "release_switches" not in page
     release(client, row)

@@ -4,7 +4,7 @@ from django.urls import reverse
 
 from marketdata.models import BarFile, CorporateAction, Instrument, Watchlist
 from tests.marketdata.make import instrument
-from tests.tradingsite import rows
+from tests.tradingsite.people import staff
 from tradingsite.models import ConfigChange
 
 pytestmark = pytest.mark.django_db
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def researcher(client):
-    client.force_login(rows.person("researcher"))
+    client.force_login(staff("researcher"))
     return client
 
 
@@ -89,7 +89,7 @@ def test_a_change_of_a_list_is_recorded_with_its_members(researcher):
 def test_a_viewer_reads_the_symbols_and_saves_nothing(client):
     row = Watchlist.objects.create(name="mine")
     row.members.create(instrument=instrument("SPY"))
-    client.force_login(rows.person("viewer"))
+    client.force_login(staff("viewer"))
     page = reverse("admin:marketdata_watchlist_change", args=[row.pk])
     assert "SPY" in client.get(page).content.decode()
     assert client.post(page, {"name": "yours", "symbols": ""}).status_code == 403

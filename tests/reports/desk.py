@@ -1,4 +1,4 @@
-"""People by role, and a desk on which something of everything lies."""
+"""A desk on which something of everything lies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from execution.models import Account, AccountValue, KillSwitch, Position
@@ -18,20 +18,8 @@ from strategies.models import Backtest, ScheduledBacktest, StrategyConfig
 from strategies.services import plan_schedule
 from tests.strategies import make
 from tradingsite.models import Heartbeat
-from tradingsite.roles import write_roles
 
-PASSWORD = "correct horse battery"
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
-
-
-def person(role: str | None, name: str = "", **fields: Any) -> User:
-    """A user with that role (None: none)."""
-    user = User.objects.create_user(name or role or "nobody", password=PASSWORD, **fields)
-    if role is not None:
-        if not Group.objects.filter(name=role).exists():
-            write_roles()
-        user.groups.add(Group.objects.get(name=role))
-    return user
 
 
 def backtest(**fields: Any) -> Backtest:

@@ -7,6 +7,7 @@ from reports.models import Alert, Report
 from strategies.models import Backtest
 from tests.marketdata.make import instrument
 from tests.tradingsite import rows
+from tests.tradingsite.people import staff
 from tradingsite import runs
 from tradingsite.runs import Run
 
@@ -17,7 +18,7 @@ LIST = reverse("admin:strategies_backtest_changelist")
 
 @pytest.fixture
 def researcher(client):
-    client.force_login(rows.person("researcher"))
+    client.force_login(staff("researcher"))
     return client
 
 
@@ -39,8 +40,8 @@ def act(client, name: str, run: Run):
 
 
 def test_a_run_shows_how_it_goes_what_it_said_and_what_was_asked(client):
-    client.force_login(rows.person("viewer"))
-    run = rows.backtest("failed", error="no bars <b>", log_tail="line 1\nline 2", started_by=rows.person("trader"))
+    client.force_login(staff("viewer"))
+    run = rows.backtest("failed", error="no bars <b>", log_tail="line 1\nline 2", started_by=staff("trader"))
     text = client.get(page(run)).content.decode()
     for part in ("failed", "no bars &lt;b&gt;", "line 1\nline 2", "fast: 5", "command line: trader", "0.0 s"):
         assert part in text
@@ -63,9 +64,9 @@ def test_a_run_that_goes_on_asks_for_itself_again_and_one_that_ended_does_not(re
 )
 def test_a_run_offers_what_fits_its_state_to_those_who_may(client, state, buttons):
     run = rows.backtest(state)
-    client.force_login(rows.person("researcher"))
+    client.force_login(staff("researcher"))
     assert {name for name, _text in client.get(page(run)).context["buttons"]} == buttons
-    client.force_login(rows.person("viewer"))
+    client.force_login(staff("viewer"))
     assert client.get(page(run)).context["buttons"] == []
 
 
@@ -117,7 +118,7 @@ def test_a_report_is_made_of_a_backtest_that_succeeded(researcher, sent):
 @pytest.mark.parametrize("name", ["cancel_runs", "retry_runs", "run_again", "make_report"])
 def test_a_viewer_does_none_of_it(client, sent, name):
     instrument("ABC")
-    client.force_login(rows.person("viewer"))
+    client.force_login(staff("viewer"))
     made = [rows.backtest(state) for state in ("queued", "running", "succeeded", "failed")]
     before = list(Backtest.objects.order_by("pk").values())
     for run in made:
@@ -144,11 +145,11 @@ def test_lists_of_runs_leave_the_long_columns_in_the_database(researcher):
 def test_alerts_are_marked_as_seen_by_those_who_may(client):
     alert = Alert.objects.create(level="critical", subject="silent worker")
     url = reverse("admin:reports_alert_changelist")
-    client.force_login(rows.person("viewer"))
+    client.force_login(staff("viewer"))
     client.post(url, {"action": "mark_seen", "_selected_action": [alert.pk]})
     alert.refresh_from_db()
     assert alert.seen is None
-    client.force_login(rows.person("trader"))
+    client.force_login(staff("trader"))
     client.post(url, {"action": "mark_seen", "_selected_action": [alert.pk]})
     alert.refresh_from_db()
     assert alert.seen_by.username == "trader"

@@ -22,6 +22,7 @@ from strategies.config import parse_config
 from strategies.models import Backtest, StrategyConfig
 from tests.reports import desk
 from tests.strategies.conftest import known, market, places  # noqa: F401
+from tests.tradingsite.people import person
 from tradingsite import runs
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +45,7 @@ def _library(known):  # noqa: F811
 
 @pytest.fixture
 def researcher(client, db):
-    client.force_login(desk.person("researcher"))
+    client.force_login(person("researcher"))
     return client
 
 
@@ -65,7 +66,7 @@ def shown_ids(response):
 
 
 def test_the_list_shows_figures_parameters_and_who(client, db):
-    user = desk.person("viewer")
+    user = person("viewer")
     client.force_login(user)
     desk.backtest(tag="first", started_by=user, origin="web")
     desk.backtest(state="failed", total_return=None, max_drawdown=None, sharpe=None, trades=None, origin="schedule")
@@ -75,7 +76,7 @@ def test_the_list_shows_figures_parameters_and_who(client, db):
 
 
 def test_filters_and_orders_choose_what_is_listed(client, db):
-    client.force_login(desk.person("viewer"))
+    client.force_login(person("viewer"))
     best = desk.backtest(total_return=0.9, sharpe=0.1, trades=1, max_drawdown=-0.5, tag="x", strategy="breakout")
     calm = desk.backtest(total_return=0.1, sharpe=2.0, trades=9, max_drawdown=-0.1, instruments="QQQ")
     bare = desk.backtest(state="failed", total_return=None, sharpe=None, trades=None, max_drawdown=None)
@@ -100,7 +101,7 @@ def test_filters_and_orders_choose_what_is_listed(client, db):
 
 
 def test_pages_of_the_list_hold_every_row_once(client, db):
-    client.force_login(desk.person("viewer"))
+    client.force_login(person("viewer"))
     rows = [desk.backtest(total_return=0.5) for _ in range(2 * backtests.ROWS_ON_PAGE + 3)]
     for order in ("newest", "return"):
         seen = []
@@ -112,14 +113,14 @@ def test_pages_of_the_list_hold_every_row_once(client, db):
 
 
 def test_the_number_of_queries_is_the_same_for_three_rows_and_for_all(client, db, django_assert_num_queries):
-    client.force_login(desk.person("viewer"))
+    client.force_login(person("viewer"))
     for _ in range(3):
         desk.backtest()
     client.get("/backtests/")
     with django_assert_num_queries(8) as few:
         client.get("/backtests/")
     assert not any("COUNT(" in query["sql"] for query in few.captured_queries)
-    user = desk.person("trader")
+    user = person("trader")
     for _ in range(60):
         desk.backtest(started_by=user)
     with django_assert_num_queries(8):
@@ -127,7 +128,7 @@ def test_the_number_of_queries_is_the_same_for_three_rows_and_for_all(client, db
 
 
 def test_open_rows_are_asked_for_again_until_they_end(client, db):
-    client.force_login(desk.person("viewer"))
+    client.force_login(person("viewer"))
     row = desk.backtest(state="running", progress=0.4, heartbeat=timezone.now(), total_return=None)
     text = text_of(client.get("/backtests/"))
     (address,) = re.findall(r'id="poll" hx-get="([^"]+)"', text)
@@ -157,7 +158,7 @@ def test_ticked_rows_are_archived_tagged_and_compared(researcher, db):
 
 
 def test_an_open_run_shows_progress_and_its_page_turns_when_it_ends(client, db):
-    client.force_login(desk.person("trader"))
+    client.force_login(person("trader"))
     row = desk.backtest(state="running", progress=0.62, heartbeat=timezone.now(), log_tail="120 of 500 bars")
     address = f"/backtests/{row.directory}/"
     text = text_of(client.get(address))
@@ -173,7 +174,7 @@ def test_an_open_run_shows_progress_and_its_page_turns_when_it_ends(client, db):
 
 
 def test_a_finished_run_shows_its_figures_and_its_equity(client, run):
-    client.force_login(desk.person("viewer"))
+    client.force_login(person("viewer"))
     text = text_of(client.get(f"/backtests/{run.directory}/"))
     for part in (run.config_hash, run.data_hash, run.result_hash, "ma_crossover", "fast 5, slow 12"):
         assert part in text
@@ -186,7 +187,7 @@ def test_a_finished_run_shows_its_figures_and_its_equity(client, run):
 
 
 def test_denied_orders_stand_with_the_rules_numbers(client, market):  # noqa: F811
-    client.force_login(desk.person("viewer"))
+    client.force_login(person("viewer"))
     row = run_backtest(plan_backtest(parse_config(ASKED | {"risk": {"max_order_value": 10}})))
     text = text_of(client.get(f"/backtests/{row.directory}/"))
     denied = [status == "denied" for status in read_ledger(run_directory(row), "orders")["status"]]
@@ -194,7 +195,7 @@ def test_denied_orders_stand_with_the_rules_numbers(client, market):  # noqa: F8
 
 
 def test_a_run_whose_files_are_gone_says_so(client, run):
-    client.force_login(desk.person("viewer"))
+    client.force_login(person("viewer"))
     (run_directory(run) / "equity.parquet").unlink()
     response = client.get(f"/backtests/{run.directory}/")
     assert response.status_code == 200
@@ -202,7 +203,7 @@ def test_a_run_whose_files_are_gone_says_so(client, run):
 
 
 def test_the_report_is_served_shut_off_from_the_site(client, run):
-    client.force_login(desk.person("viewer"))
+    client.force_login(person("viewer"))
     address = f"/backtests/{run.directory}/report/"
     assert client.get(address).status_code == 404
     services.write_files(run_directory(run))
@@ -215,7 +216,7 @@ def test_the_report_is_served_shut_off_from_the_site(client, run):
 
 
 def test_a_missing_report_is_asked_for_once(client, run, sent, django_capture_on_commit_callbacks):
-    client.force_login(desk.person("researcher"))
+    client.force_login(person("researcher"))
     page = text_of(client.get(f"/backtests/{run.directory}/"))
     assert "Make the report" in page and "Open the report" not in page
     for _ in range(2):
@@ -229,7 +230,7 @@ def test_a_missing_report_is_asked_for_once(client, run, sent, django_capture_on
 
 
 def test_ledgers_come_as_they_are_and_as_csv(client, run):
-    client.force_login(desk.person("viewer"))
+    client.force_login(person("viewer"))
     for name in ("orders", "fills", "trades", "equity", "bars"):
         path = run_directory(run) / f"{name}.parquet"
         response = client.get(f"/backtests/{run.directory}/files/{name}.parquet")
@@ -263,14 +264,14 @@ def test_ledgers_come_as_they_are_and_as_csv(client, run):
     ],
 )
 def test_no_address_leads_out_of_a_runs_directory(client, run, path):
-    client.force_login(desk.person("admin"))
+    client.force_login(person("admin"))
     (run_directory(run).parent / "secret_key").write_text("s3cret")
     response = client.get("/" + path.format(run=run.directory))
     assert response.status_code == 404
 
 
 def test_a_row_that_names_a_place_outside_serves_nothing(client, run, places):  # noqa: F811
-    client.force_login(desk.person("admin"))
+    client.force_login(person("admin"))
     (places / "report.html").write_text("outside")
     Backtest.objects.filter(pk=run.pk).update(directory="..")
     for name in ("report/", "files/summary.json", "files/bars.parquet"):
@@ -304,7 +305,7 @@ def test_steering_changes_the_row_and_tells_a_worker(researcher, db, sent, djang
 
 
 def test_runs_are_compared_side_by_side(client, run):
-    client.force_login(desk.person("viewer"))
+    client.force_login(person("viewer"))
     other = run_backtest(plan_backtest(parse_config(ASKED | {"cash": 50_000})))
     response = client.get("/backtests/compare/", {"run": [run.directory, other.directory, run.directory]})
     text = text_of(response)
@@ -319,7 +320,7 @@ def test_runs_are_compared_side_by_side(client, run):
 
 
 def test_what_cannot_be_compared_is_said(client, run):
-    client.force_login(desk.person("viewer"))
+    client.force_login(person("viewer"))
     queued = desk.backtest(state="queued")
     bare = desk.backtest()
     for wanted, message in (
@@ -465,7 +466,7 @@ def test_choosing_a_strategy_brings_its_parameters(researcher, run):
 
 
 def test_hostile_texts_stay_text(client, places):  # noqa: F811
-    client.force_login(desk.person("admin"))
+    client.force_login(person("admin"))
     bad = desk.HOSTILE
     params = {"strategy": {"name": bad, "params": {bad: bad}}, "symbols": [bad]}
     rows = [
@@ -497,7 +498,7 @@ def test_each_role_may_do_what_the_table_says(client, run, role):
     names = {"run": run.directory, "other": other.directory}
     for path in [*READS, *ADDS]:
         assert client.get(f"/backtests/{path.format(**names)}").status_code == 302  # to the login
-    client.force_login(desk.person(role))
+    client.force_login(person(role))
     works = role in ("researcher", "trader", "admin")
     for path in READS:
         assert client.get(f"/backtests/{path.format(**names)}").status_code == (403 if role is None else 200), path
@@ -517,6 +518,6 @@ def test_each_role_may_do_what_the_table_says(client, run, role):
 
 def test_forms_need_the_token_against_forgery(run):
     strict = Client(enforce_csrf_checks=True)
-    strict.force_login(desk.person("admin"))
+    strict.force_login(person("admin"))
     for path in ("selected/", "new/", f"{run.directory}/archive/"):
         assert strict.post(f"/backtests/{path}", {"run": run.directory}).status_code == 403

@@ -15,6 +15,7 @@ from reports.pages.schedules import exchange_time, in_words
 from strategies.models import ScheduledBacktest, StrategyConfig
 from tests.reports import desk
 from tests.strategies.conftest import places  # noqa: F401
+from tests.tradingsite.people import person
 from tradingsite.models import Heartbeat
 
 HTMX = {"HX-Request": "true"}
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("healthy")]
 
 @pytest.fixture
 def trader(client: Client):
-    user = desk.person("trader")
+    user = person("trader")
     client.force_login(user)
     return user
 

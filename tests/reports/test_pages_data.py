@@ -11,6 +11,7 @@ from reports.pages import holdings
 from tests.reports import desk
 from tests.strategies import make
 from tests.strategies.conftest import places  # noqa: F401
+from tests.tradingsite.people import person
 from tradingsite import runs
 from tradingsite.health import Check
 from tradingsite.models import ConfigChange
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("healthy")]
 
 @pytest.fixture
 def researcher(client):
-    user = desk.person("researcher")
+    user = person("researcher")
     client.force_login(user)
     return user
 

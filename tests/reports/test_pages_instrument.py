@@ -20,6 +20,7 @@ from strategies.config import parse_config
 from tests.reports import desk
 from tests.strategies import make
 from tests.strategies.conftest import known, market, places  # noqa: F401
+from tests.tradingsite.people import person
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +32,7 @@ def abc(places):  # noqa: F811
 
 @pytest.fixture
 def viewer(client):
-    client.force_login(desk.person("viewer"))
+    client.force_login(person("viewer"))
     return client
 
 
@@ -132,7 +133,7 @@ def test_a_damaged_file_is_named_and_the_page_still_stands(viewer, abc, places):
 
 def test_an_instrument_without_bars_says_what_to_do(client, places):  # noqa: F811
     row = make.instrument("NEW")
-    client.force_login(desk.person("researcher"))
+    client.force_login(person("researcher"))
     text = client.get(f"/instruments/{row.pk}/").content.decode()
     assert "No bars of NEW are held" in text and "/imports/new/" in text
 
@@ -152,7 +153,7 @@ def test_hostile_names_stay_text(client, places):  # noqa: F811
     CorporateAction.objects.create(
         instrument=row, ex_date="2020-01-02", kind="split", value=2, source=desk.HOSTILE[:110]
     )
-    client.force_login(desk.person("admin", is_staff=True))
+    client.force_login(person("admin", is_staff=True))
     desk.backtest(strategy=desk.HOSTILE[:64], instruments="BAD", tag=desk.HOSTILE[:64])
     for address in (
         f"/instruments/{row.pk}/",
@@ -169,10 +170,10 @@ def test_only_those_who_may_see_instruments_see_the_page(client, abc):
         address = f"/instruments/{abc.pk}/{path}"
         client.logout()
         assert client.get(address).status_code == 302
-        client.force_login(desk.person(None, f"nobody{path[:3]}"))
+        client.force_login(person(None, f"nobody{path[:3]}"))
         assert client.get(address).status_code == 403
         for role in ("viewer", "researcher", "trader", "admin"):
-            client.force_login(desk.person(role, f"{role}{path[:3]}"))
+            client.force_login(person(role, f"{role}{path[:3]}"))
             assert client.get(address).status_code == 200
             assert client.post(address).status_code == 405
     assert client.get("/instruments/999999/").status_code == 404

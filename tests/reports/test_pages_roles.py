@@ -8,6 +8,7 @@ from execution.services import engage
 from marketdata.models import Watchlist
 from reports.models import Alert
 from tests.reports import desk
+from tests.tradingsite.people import person
 
 ROLES = ("viewer", "researcher", "trader", "admin")
 SEEN = ["/", "/search/?q=a", "/instruments/", "/watchlists/", "/imports/new/", "/runs/", "/health/"]
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("healthy")]
 
 def signed_in(role: str | None, name: str = "") -> Client:
     client = Client()
-    client.force_login(desk.person(role, name))
+    client.force_login(person(role, name))
     return client
 
 
@@ -99,7 +100,7 @@ def test_a_halt_is_released_by_another_admin_only():
 
 def test_a_wish_needs_a_post():
     client = signed_in("admin")
-    switch = engage(person=desk.person("trader", "t"))
+    switch = engage(person=person("trader", "t"))
     run = desk.backtest(state="queued")
     for address in (
         "/halts/",
@@ -113,7 +114,7 @@ def test_a_wish_needs_a_post():
 
 def test_a_form_without_its_token_changes_nothing():
     client = Client(enforce_csrf_checks=True)
-    client.force_login(desk.person("trader"))
+    client.force_login(person("trader"))
     answer = client.post("/halts/", {"level": "pause"})
     assert answer.status_code == 403
     assert "This form is out of date" in answer.content.decode()
@@ -125,5 +126,5 @@ def test_the_navigation_shows_what_the_person_may_open():
     assert 'href="/runs/"' in shown
     assert 'href="/admin/"' not in shown
     client = Client()
-    client.force_login(desk.person("admin", is_staff=True))
+    client.force_login(person("admin", is_staff=True))
     assert 'href="/admin/"' in client.get("/").content.decode()

@@ -10,6 +10,7 @@ from marketdata.models import BarImport
 from reports.models import Report
 from strategies.models import Backtest
 from tests.reports import desk
+from tests.tradingsite.people import person
 from tradingsite import runs
 
 HTMX = {"HX-Request": "true"}
@@ -19,7 +20,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("healthy")]
 
 @pytest.fixture
 def researcher(client):
-    user = desk.person("researcher", "rosa")
+    user = person("researcher", "rosa")
     client.force_login(user)
     return user
 

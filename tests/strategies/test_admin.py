@@ -12,7 +12,7 @@ from domain.strategy import Strategy
 from marketdata.models import Watchlist
 from strategies.models import Backtest, RiskProfile, ScheduledBacktest, StrategyConfig
 from tests.marketdata.make import instrument
-from tests.tradingsite import rows
+from tests.tradingsite.people import staff
 from tradingsite import runs
 from tradingsite.models import ConfigChange
 
@@ -23,7 +23,7 @@ CONFIG = {"name": "cross", "strategy": "ma_crossover", "timeframe": "1d", "symbo
 
 @pytest.fixture
 def researcher(client):
-    client.force_login(rows.person("researcher"))
+    client.force_login(staff("researcher"))
     return client
 
 
@@ -174,7 +174,7 @@ def test_a_row_whose_strategy_is_gone_is_shown_and_kept(researcher):
 
 def test_a_viewer_reads_parameters_as_text(client):
     row = StrategyConfig.objects.create(name="a", strategy="ma_crossover", params={"fast": 3}, symbols="SPY")
-    client.force_login(rows.person("viewer"))
+    client.force_login(staff("viewer"))
     assert "fast: 3" in client.get(page("strategyconfig", "change", row.pk)).content.decode()
 
 
@@ -190,7 +190,7 @@ def test_a_plugin_brings_its_own_form(researcher, settings, tmp_path, known):
 
 
 def test_limits_are_fields_and_only_an_admin_edits_them(client):
-    client.force_login(rows.person("admin"))
+    client.force_login(staff("admin"))
     sent = filled(client, page("riskprofile", "add"), name="careful")
     wrong = {**sent, "limits__daily_loss": "-5"}
     assert form_of(client.post(page("riskprofile", "add"), wrong)).errors.keys() == {"limits__daily_loss"}
@@ -198,7 +198,7 @@ def test_limits_are_fields_and_only_an_admin_edits_them(client):
     row = RiskProfile.objects.get()
     assert (row.limits["daily_loss"], row.limits["long_only"]) == (500.0, True)
     assert ConfigChange.objects.filter(kind="risk_profile", name="careful", before__isnull=True).exists()
-    client.force_login(rows.person("researcher"))
+    client.force_login(staff("researcher"))
     url = page("riskprofile", "change", row.pk)
     assert "daily_loss: 500" in client.get(url).content.decode()
     assert client.post(url, {**sent, "limits__daily_loss": "900"}).status_code == 403
@@ -238,7 +238,7 @@ def test_several_configurations_start_one_backtest_each(researcher, sent):
 def test_a_viewer_starts_nothing(client, sent):
     instrument("SPY")
     row = StrategyConfig.objects.create(name="a", strategy="ma_crossover", symbols="SPY")
-    client.force_login(rows.person("viewer"))
+    client.force_login(staff("viewer"))
     assert "Run a backtest" not in client.get(page("strategyconfig", "change", row.pk)).content.decode()
     action(client, "strategyconfig", "run_backtest", row.pk)
     assert not sent
@@ -293,7 +293,7 @@ class AnyForm(TestCase):
 
     def setUp(self) -> None:
         self.client = Client()
-        self.client.force_login(rows.person("admin"))
+        self.client.force_login(staff("admin"))
         self.forms = {}
         for model, extra in (
             ("strategyconfig", "?strategy=ma_crossover"),

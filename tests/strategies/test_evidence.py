@@ -66,7 +66,7 @@ def test_whether_there_are_changes_is_unknown_outside_a_checkout_and_without_git
 
 def test_every_line_of_the_log_carries_its_run(caplog):
     log = RunLog(run_id="r1", symbols=["A"], timeframe="1d")
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="strategies.backtests"):  # silent unless LOG_LEVEL is set
         log.write("started", strategy="x")
         log.write("note", text="two\nlines")
     lines = [json.loads(line) for line in log.encode().decode().splitlines()]

@@ -1,7 +1,9 @@
 """People of every role, and clients that speak for them."""
 
+from functools import cache
 from typing import Any
 
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
 from rest_framework.test import APIClient
 
@@ -9,16 +11,31 @@ from tradingsite.models import ApiToken, Role
 from tradingsite.roles import write_roles
 
 ROOT = "/api/v1"
+PASSWORD = "correct horse battery"
 
 
-def person(role: Role | str | None, name: str = "") -> User:
-    """A user in the group of a role, None: in none. The groups are as after `migrate`."""
+def person(role: Role | str | None, name: str = "", **fields: Any) -> User:
+    """A user in the group of a role, None: in none, whose password is PASSWORD. The groups are as after `migrate`."""
     if not Group.objects.filter(name=Role.ADMIN, permissions__isnull=False).exists():
         write_roles()
-    user = User.objects.create_user(name or f"{role or 'nobody'}-{User.objects.count()}", password=None)
+    name = name or str(role or "nobody")
+    if User.objects.filter(username=name).exists():
+        name = f"{name}-{User.objects.count()}"
+    user = User.objects.create(username=name, password=_hashed(), **fields)
     if role is not None:
         user.groups.add(Group.objects.get(name=str(role)))
     return user
+
+
+@cache
+def _hashed() -> str:
+    """Made once: it is slow by design."""
+    return make_password(PASSWORD)
+
+
+def staff(role: Role | str | None, name: str = "", **fields: Any) -> User:
+    """Somebody of that role who may enter the admin."""
+    return person(role, name, is_staff=True, **fields)
 
 
 def session(user: User | None) -> APIClient:

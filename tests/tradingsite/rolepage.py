@@ -26,8 +26,28 @@ What is not listed is denied. Facts (bars, orders, fills, runs' states) are writ
 """
 
 
-def page(answers: Mapping[str, str]) -> str:
-    """The whole page; `answers` says the lowest role of each call."""
+PAGES = """The lowest role that each address answers. *Logged in*: every person; *everybody*: strangers too.
+`/metrics` also answers this machine, or who sends METRICS_TOKEN.
+
+"""
+
+ADMIN = """Who is in the admin has the staff status beside the role that stands here.
+
+"""
+
+API = """The lowest role that each call of `/api/v1` answers. *Logged in*: every person, but no token; *anybody*: every
+person and token. Tokens open nothing but the API.
+
+"""
+
+
+def page(
+    pages: Mapping[str, str],
+    admin_rows: Mapping[str, tuple[str, ...]],
+    admin_pages: Mapping[str, str],
+    api: Mapping[str, str],
+) -> str:
+    """The whole page; the tables of the test say the lowest role of each call."""
     text = HEAD + _rows()
     text += "\n## Other permissions\n\n" + _head("Permission")
     held = {role: permissions_of(role) for role in Role}
@@ -36,9 +56,16 @@ def page(answers: Mapping[str, str]) -> str:
         if codename.split("_")[0] not in words:
             marks = " | ".join("yes" if (label, codename) in held[role] else "" for role in Role)
             text += f"| {label}.{codename} | {marks} |\n"
-    text += "\n## The API\n\nThe lowest role that each call of `/api/v1` answers. *Logged in*: every person, but no"
-    text += " token; *anybody*: every person and token.\n\n| Call | Lowest role |\n|---|---|\n"
-    return text + "".join(f"| `{call}` | {role} |\n" for call, role in answers.items())
+    text += f"\n## The pages\n\n{PAGES}{_calls(pages, '/')}"
+    text += f"\n## The admin\n\n{ADMIN}| Rows | open | add | change | delete |\n|---|---|---|---|---|\n"
+    text += "".join(f"| {name} | {' | '.join(roles)} |\n" for name, roles in sorted(admin_rows.items()))
+    text += "\n" + _calls(admin_pages, "/admin/")
+    return text + f"\n## The API\n\n{API}{_calls(api, '')}"
+
+
+def _calls(calls: Mapping[str, str], root: str) -> str:
+    lines = (f"| `{call.replace(' ', ' ' + root, 1)}` | {role} |\n" for call, role in calls.items())
+    return "| Call | Lowest role |\n|---|---|\n" + "".join(lines)
 
 
 def _rows() -> str:

@@ -1,11 +1,12 @@
-"""People of each role, and some rows of every model that the admin shows."""
+"""Some rows of every model that the admin shows."""
 
 import datetime as dt
 from decimal import Decimal
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.utils import timezone
+from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from execution.models import Account, AccountValue, Fill, KillSwitch, Order, Position
@@ -15,13 +16,6 @@ from strategies.models import Backtest, RiskProfile, ScheduledBacktest, Strategy
 from tradingsite.models import AnsweredRequest, ApiToken, ConfigChange, Heartbeat
 
 NOON = dt.datetime(2024, 1, 2, 12, tzinfo=dt.UTC)
-
-
-def person(role: str, name: str = "", **fields) -> User:
-    """Somebody of that role who may enter the admin."""
-    made = User.objects.create_user(name or role, is_staff=True, **fields)
-    made.groups.add(Group.objects.get(name=role))
-    return made
 
 
 def backtest(state: str = "succeeded", **fields) -> Backtest:
@@ -87,6 +81,7 @@ def platform(number: int, owner: User) -> None:
     AnsweredRequest.objects.create(user=owner, key=f"key {number}", fingerprint="0" * 64)
     ConfigChange.objects.create(kind="watchlist", name=f"list {number}", after={"name": "x"}, actor=owner, source="api")
     TOTPDevice.objects.create(user=owner, name=f"phone {number}")
+    StaticDevice.objects.create(user=owner, name=f"codes {number}")
     for model in (AccessAttempt, AccessFailureLog, AccessLog):
         model.objects.create(
             username=owner.username, ip_address="10.0.0.1", user_agent=str(number), path_info="/", http_accept="*",

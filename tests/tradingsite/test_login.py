@@ -8,7 +8,7 @@ from django.utils import timezone
 from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from tests.tradingsite.users import PASSWORD, person
+from tests.tradingsite.people import PASSWORD, person
 from tradingsite.account import codes
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +34,7 @@ def with_second_factor(user) -> TOTPDevice:
 
 
 def test_who_is_not_staff_comes_in_by_the_same_door_and_goes_by_the_same(client):
-    person("vera", "viewer")
+    person("viewer", "vera")
     answer = log_in(client, next="/account/")
     assert (answer.status_code, answer["Location"]) == (302, "/account/")
     assert client.post("/admin/logout/")["Location"] == LOGIN
@@ -42,7 +42,7 @@ def test_who_is_not_staff_comes_in_by_the_same_door_and_goes_by_the_same(client)
 
 
 def test_the_page_of_the_login_says_what_was_wrong_and_not_which_half(client):
-    person("vera")
+    person(None, "vera")
     wrong_password, unknown_name = log_in(client, password="wrong"), log_in(client, name="nobody")
     for answer in (wrong_password, unknown_name):
         assert answer.status_code == 200
@@ -51,15 +51,15 @@ def test_the_page_of_the_login_says_what_was_wrong_and_not_which_half(client):
 
 
 def test_after_the_login_nobody_is_sent_to_another_site(client):
-    person("vera")
+    person(None, "vera")
     for url in ("https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example"):
         assert log_in(client, next=url)["Location"] == "/"
         client.logout()
 
 
 def test_ten_wrong_tries_lock_at_the_fifth_for_this_name_at_this_address_alone(client):
-    person("vera")
-    person("omar")
+    person(None, "vera")
+    person(None, "omar")
     statuses = [log_in(client, password=f"wrong {number}").status_code for number in range(10)]
     assert statuses == [200] * 4 + [429] * 6
     locked = log_in(client)  # the right password, too
@@ -73,7 +73,7 @@ def test_ten_wrong_tries_lock_at_the_fifth_for_this_name_at_this_address_alone(c
 
 
 def test_the_lock_ends_after_a_quarter_of_an_hour(client):
-    person("vera")
+    person(None, "vera")
     for number in range(6):
         log_in(client, password=f"wrong {number}")
     AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=14))
@@ -83,7 +83,7 @@ def test_the_lock_ends_after_a_quarter_of_an_hour(client):
 
 
 def test_a_right_login_forgives_the_wrong_ones_before_it(client):
-    person("vera")
+    person(None, "vera")
     for _ in range(2):
         for number in range(4):
             assert log_in(client, password=f"wrong {number}").status_code == 200
@@ -93,7 +93,7 @@ def test_a_right_login_forgives_the_wrong_ones_before_it(client):
 
 def test_behind_a_proxy_the_address_is_the_one_that_the_proxy_added(client, settings):
     settings.BEHIND_PROXY = True
-    person("vera")
+    person(None, "vera")
     form = {"username": "vera", "password": "wrong", "code": ""}
     for number in range(5):  # what the client itself sends changes each time and does not help
         seen = f"10.0.0.{number}, 203.0.113.5"
@@ -104,7 +104,7 @@ def test_behind_a_proxy_the_address_is_the_one_that_the_proxy_added(client, sett
 
 
 def test_failed_logins_are_recorded_without_what_was_typed(client):
-    person("vera")
+    person(None, "vera")
     log_in(client, password="typed-canary-1", code="987654")
     row = AccessAttempt.objects.get()
     assert row.username == "vera"
@@ -116,7 +116,7 @@ def test_failed_logins_are_recorded_without_what_was_typed(client):
 
 
 def test_who_has_a_second_factor_needs_its_code(client):
-    device = with_second_factor(person("vera"))
+    device = with_second_factor(person(None, "vera"))
     assert b"Type the code" in log_in(client).content
     assert not logged_in(client)
     assert log_in(client, code=code_of(device)).status_code == 302
@@ -124,7 +124,7 @@ def test_who_has_a_second_factor_needs_its_code(client):
 
 
 def test_a_code_opens_once(client):
-    device = with_second_factor(person("vera"))
+    device = with_second_factor(person(None, "vera"))
     code = code_of(device)
     assert log_in(client, code=code).status_code == 302
     client.logout()
@@ -133,14 +133,14 @@ def test_a_code_opens_once(client):
 
 
 def test_the_code_of_somebody_else_opens_nothing(client):
-    with_second_factor(person("vera"))
-    other = with_second_factor(person("omar"))
+    with_second_factor(person(None, "vera"))
+    other = with_second_factor(person(None, "omar"))
     log_in(client, code=code_of(other))
     assert not logged_in(client)
 
 
 def test_wrong_codes_lock_as_wrong_passwords_do(client):
-    device = with_second_factor(person("vera"))
+    device = with_second_factor(person(None, "vera"))
     wrong = f"{(int(code_of(device)) + 1) % 1_000_000:06d}"
     statuses = [log_in(client, code=wrong).status_code for _ in range(6)]
     assert statuses == [200] * 4 + [429] * 2
@@ -148,7 +148,7 @@ def test_wrong_codes_lock_as_wrong_passwords_do(client):
 
 
 def test_a_recovery_code_opens_once_however_it_is_typed(client):
-    user = person("vera")
+    user = person(None, "vera")
     with_second_factor(user)
     first, second, *_ = codes.new_recovery_codes(user)
     assert log_in(client, code=first.upper().replace("-", " ")).status_code == 302
@@ -165,7 +165,7 @@ def test_a_recovery_code_opens_once_however_it_is_typed(client):
 def test_recovery_codes_are_kept_as_digests():
     from django_otp.plugins.otp_static.models import StaticToken
 
-    user = person("vera")
+    user = person(None, "vera")
     made = codes.new_recovery_codes(user)
     held = set(StaticToken.objects.values_list("token", flat=True))
     assert len(held) == len(set(made)) == codes.RECOVERY_CODES
@@ -173,5 +173,5 @@ def test_recovery_codes_are_kept_as_digests():
 
 
 def test_who_has_no_second_factor_may_leave_the_code_empty_or_not(client):
-    person("vera")
+    person(None, "vera")
     assert log_in(client, code="123456").status_code == 302

@@ -12,7 +12,7 @@ from execution.models import Account, KillSwitch, Order
 from marketdata.models import BarFile, Instrument
 from reports.models import Alert
 from strategies.models import Backtest
-from tests.tradingsite.users import person
+from tests.tradingsite.people import person
 from tradingsite import metrics
 from tradingsite.models import Heartbeat
 
@@ -146,7 +146,7 @@ def test_with_a_token_the_token_alone_counts(client, settings):
 
 def test_people_with_a_role_read_and_people_without_do_not(client, settings):
     settings.METRICS_TOKEN = "prometheus-token-1"
-    client.force_login(person("norole"))
+    client.force_login(person(None, "norole"))
     assert client.get("/metrics").status_code == 401
-    client.force_login(person("vera", "viewer"))
+    client.force_login(person("viewer", "vera"))
     assert client.get("/metrics").status_code == 200

@@ -3,7 +3,7 @@
 import pytest
 from django.db import DataError, InterfaceError, OperationalError
 
-from tests.tradingsite.users import person
+from tests.tradingsite.people import person
 
 pytestmark = pytest.mark.django_db
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def failing(client, monkeypatch):
     """A logged-in client whose pages meet the error: in the view, or in the middleware that asks who it is."""
-    client.force_login(person("vera", "viewer"))
+    client.force_login(person("viewer", "vera"))
     client.raise_request_exception = False
 
     def fail(error, where):
@@ -55,7 +55,7 @@ def test_a_real_connection_that_cannot_be_made_is_such_an_outage(client, monkeyp
     def refuse(*_):
         raise OperationalError("could not connect")
 
-    client.force_login(person())
+    client.force_login(person(None))
     client.raise_request_exception = False
     with monkeypatch.context() as within:
         within.setattr(connection, "cursor", refuse)

@@ -11,7 +11,7 @@ from django.core.serializers import serialize
 
 from marketdata.models import BarImport
 from strategies.models import Backtest
-from tests.tradingsite.users import PASSWORD, person
+from tests.tradingsite.people import PASSWORD, person
 from tradingsite import runs, scrubbing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +91,7 @@ def test_no_secret_of_the_environment_is_in_a_row(client, monkeypatch):
     runs.perform(BarImport, run.pk, work)
     backtest = Backtest.objects.create(directory="r1", strategy="s", timeframe="1d")
     runs.perform(Backtest, backtest.pk, work)
-    person("vera", "viewer")
+    person("viewer", "vera")
     for password in (CANARIES["METRICS_TOKEN"], PASSWORD):
         client.post("/admin/login/", {"username": "vera", "password": password, "code": ""})
     client.get("/account/", headers={"Authorization": f"Bearer {CANARIES['METRICS_TOKEN']}"})

@@ -17,7 +17,7 @@ from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from tradingsite.account import codes
 from tradingsite.account.forms import MAX_TOKENS, CodeForm, LoginForm, PasswordAgainForm, TokenForm
@@ -63,6 +63,7 @@ def locked_out(request: HttpRequest, response: HttpResponse | None, credentials:
     return answer
 
 
+@require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     return render(request, "account/overview.html", _about(request, TokenForm(role_of(request.user))))
 
