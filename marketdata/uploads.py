@@ -27,7 +27,7 @@ def queue_import(*, name: str, chunks: Iterable[bytes], options: Mapping[str, An
     """
     given = {key: value for key, value in options.items() if value not in (None, "")}
     check_options(read_options(given))
-    row = BarImport(name=Path(name).name[:200], config=given, **about)
+    row = BarImport(name=Path(name).name.replace("\0", "")[:200], config=given, **about)
     folder = Path(settings.UPLOADS_DIR) / str(row.pk)
     folder.mkdir(parents=True)
     path = folder / _plain_name(name)
