@@ -5,6 +5,3 @@ class MarketdataConfig(AppConfig):
     name = "marketdata"
     verbose_name = "data"
     default_auto_field = "django.db.models.BigAutoField"
-
-    def ready(self) -> None:
-        from marketdata import documents  # noqa: F401

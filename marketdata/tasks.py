@@ -1,9 +1,15 @@
 from celery import shared_task
+from django.utils import timezone
 
 from marketdata import uploads
 from marketdata.models import BarImport
 from tradingsite import runs
 from tradingsite.queues import limits
+
+
+@shared_task(**limits("maintenance"))
+def tidy_uploads() -> None:
+    uploads.remove_old(timezone.now())
 
 
 @shared_task(**limits("data"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -64,6 +65,18 @@ def import_upload(attempt: Attempt) -> None:
         attempt.write(f"{series['symbol']} {series['timeframe']}: {series['kept']:,} bars kept")
     attempt.fields |= {"report": report, "path": ""}
     shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def remove_old(now: dt.datetime) -> list[str]:
+    """Remove what failed or cancelled imports left a week ago (until then they can be tried again), and what belongs to
+    no row; returns the names."""
+    kept = BarImport.objects.exclude(finished__lt=now - dt.timedelta(days=7)).values_list("pk", flat=True)
+    names = {str(pk) for pk in kept}
+    root = Path(settings.UPLOADS_DIR)
+    old = [path for path in root.glob("*") if path.name not in names and path.stat().st_mtime < now.timestamp() - 3600]
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)
+    return sorted(path.name for path in old)
 
 
 def _plain_name(name: str) -> str:

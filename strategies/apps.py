@@ -5,6 +5,3 @@ class StrategiesConfig(AppConfig):
     name = "strategies"
     verbose_name = "research"
     default_auto_field = "django.db.models.BigAutoField"
-
-    def ready(self) -> None:
-        from strategies import documents  # noqa: F401

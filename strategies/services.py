@@ -70,16 +70,21 @@ def start_due(*, now: dt.datetime) -> list[Backtest]:
         assert slot is not None
         with transaction.atomic():
             mine = ScheduledBacktest.objects.filter(pk=schedule.pk, enabled=True, next_run_at=slot)
-            if mine.update(next_run_at=next_run(schedule, now), last_run_at=now):
+            taken = mine.update(next_run_at=next_run(schedule, now), last_run_at=now)
+            if taken and not Backtest.objects.filter(effect_key=_effect_of(schedule, slot)).exists():
                 started.append(_start(schedule, slot))
     return started
+
+
+def _effect_of(schedule: ScheduledBacktest, slot: dt.datetime) -> str:
+    return f"schedule {schedule.pk} {slot:%Y-%m-%dT%H:%MZ}"
 
 
 def _start(schedule: ScheduledBacktest, slot: dt.datetime) -> Backtest:
     """The slot's run. One that cannot be asked for is a failed row, so that somebody sees it."""
     about: dict[str, Any] = {
         "origin": Backtest.Origin.SCHEDULE,
-        "effect_key": f"schedule {schedule.pk} {slot:%Y-%m-%dT%H:%MZ}",
+        "effect_key": _effect_of(schedule, slot),
         "schedule": schedule,
         "strategy_config": schedule.strategy_config,
         "tag": schedule.name,

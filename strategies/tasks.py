@@ -1,9 +1,12 @@
+from pathlib import Path
+
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
 from strategies import registry, services
 from strategies.backtests import run_queued_backtest
+from strategies.ledgers import remove_leftovers
 from strategies.models import Backtest
 from tradingsite import runs
 from tradingsite.queues import limits
@@ -13,6 +16,11 @@ from tradingsite.queues import limits
 def run_backtest(run_id: str) -> None:
     registry.load(settings.PLUGINS_DIR)
     runs.perform(Backtest, run_id, run_queued_backtest)
+
+
+@shared_task(**limits("maintenance"))
+def tidy_runs() -> None:
+    remove_leftovers(Path(settings.RUNS_DIR), older_than_seconds=86_400)
 
 
 @shared_task(**limits("maintenance"))

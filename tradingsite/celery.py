@@ -9,6 +9,8 @@ from typing import Any
 from celery import Celery, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradingsite.settings")
+# Django's checks would load every page and admin class into each worker; `check` and `migrate` run them.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 from tradingsite import heartbeats
 from tradingsite.queues import QUEUES, limits

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from django.core.exceptions import ValidationError as InvalidRow
 from django.db import IntegrityError, models
 from django.db.models import ProtectedError, RestrictedError
+from django.utils.module_loading import autodiscover_modules
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from domain.errors import BadInput, UnknownName
@@ -104,31 +105,37 @@ def register(kind: Kind[Any, Any]) -> None:
     _kinds[kind.name] = kind
 
 
+def _known() -> dict[str, Kind[Any, Any]]:
+    """The kinds of every app's `documents` module, loaded when the first is asked for: most processes never do."""
+    autodiscover_modules("documents")
+    return _kinds
+
+
 def kinds(names: Iterable[str] | None = None) -> list[Kind[Any, Any]]:
     """All kinds or those of these names, each after those that it names. UnknownName with a suggestion."""
-    wanted = set(_kinds) if names is None else {get_kind(name).name for name in names}
+    wanted = set(_known()) if names is None else {get_kind(name).name for name in names}
     ordered: list[str] = []
 
     def place(name: str) -> None:
         if name not in ordered:
-            for each in _kinds[name].after:
+            for each in _known()[name].after:
                 place(each)
             ordered.append(name)
 
-    for name in sorted(_kinds):
+    for name in sorted(_known()):
         place(name)
-    return [_kinds[name] for name in ordered if name in wanted]
+    return [_known()[name] for name in ordered if name in wanted]
 
 
 def get_kind(name: str) -> Kind[Any, Any]:
-    if name not in _kinds:
-        raise UnknownName("kind of configuration", name, _kinds)
-    return _kinds[name]
+    if name not in _known():
+        raise UnknownName("kind of configuration", name, _known())
+    return _known()[name]
 
 
 def kind_of(model: type[models.Model]) -> Kind[Any, Any] | None:
     """The kind that rows of a model belong to; None where they are no configuration."""
-    return next((kind for kind in _kinds.values() if kind.model is model), None)
+    return next((kind for kind in _known().values() if kind.model is model), None)
 
 
 # ---- one document ---------------------------------------------------------------------------------------------------
@@ -295,7 +302,7 @@ def parse_documents(text: str) -> Documents:
     """
     values = parse_yaml(text, MAX_BYTES)
     if not isinstance(values, dict):
-        raise BadInput(f"holds no configuration; expected a list of documents under a kind ({', '.join(_kinds)})")
+        raise BadInput(f"holds no configuration; expected a list of documents under a kind ({', '.join(_known())})")
     found: Documents = {}
     for name, listed in values.items():
         kind = get_kind(name)

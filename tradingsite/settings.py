@@ -72,7 +72,8 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 INSTALLED_APPS = [
     "unfold",
-    "django.contrib.admin",
+    # Without its autodiscovery: urls.py loads the admin classes, for the web process alone.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

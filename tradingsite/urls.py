@@ -4,6 +4,8 @@ from django.urls import include, path
 from tradingsite import probes
 from tradingsite.account.pages import Login, Logout
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", include("reports.urls")),
     path("account/", include("tradingsite.account.urls")),

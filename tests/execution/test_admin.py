@@ -61,7 +61,7 @@ def test_an_admin_releases_what_another_engaged(client):
 
 
 def test_an_admin_does_not_release_their_own_and_reads_why(client):
-    ann, _other = person("admin"), person("admin")
+    ann, _other = person("admin"), person("admin", "amy")
     client.force_login(ann)
     row = engage(person=ann)
     assert "another person" in release(client, row).content.decode()

@@ -79,9 +79,8 @@ from django.utils import timezone
 from strategies.models import ScheduledBacktest, StrategyConfig
 config, _ = StrategyConfig.objects.get_or_create(name="c", strategy="modest", symbols="ABC")
 for number in range(10):
-    ScheduledBacktest.objects.update_or_create(
-        name=f"s{number}", defaults={"strategy_config": config, "next_run_at": timezone.now() - timedelta(minutes=1)}
-    )
+    due = {"strategy_config": config, "next_run_at": timezone.now() - timedelta(minutes=int(sys.argv[1]))}
+    ScheduledBacktest.objects.update_or_create(name=f"s{number}", defaults=due)
 """
 SLOTS = """
 import json
@@ -126,8 +125,8 @@ def test_work_that_never_ends_devours_memory_or_dies_ends_by_itself_and_the_next
 def test_two_beats_start_each_slot_once(stack):
     other = subprocess.Popen([sys.executable, "manage.py", "beat"], cwd=ROOT, env=stack.where)
     try:
-        for _ in range(3):
-            processes.run(SCHEDULE, stack.where)
+        for minutes_ago in (30, 20, 10):
+            processes.run(SCHEDULE, stack.where, str(minutes_ago))
             time.sleep(25)
     finally:
         other.terminate()

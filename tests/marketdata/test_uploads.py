@@ -1,8 +1,10 @@
 """Files handed in through the web: kept, imported once, and never outside their folder."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from domain.errors import BadInput
 from marketdata import uploads
@@ -66,6 +68,18 @@ def test_a_file_that_is_too_large_is_refused_and_not_kept(db, settings, monkeypa
         uploads.queue_import(name="ACME.csv", chunks=iter([b"x" * 700_000] * 2), options={}, origin="web")
     assert BarImport.objects.count() == 0
     assert left(settings) == []
+
+
+def test_what_failed_can_be_tried_again_for_a_week_and_is_then_removed(db, settings):
+    now = timezone.now()
+    rows = [uploads.queue_import(name="A.csv", chunks=[b"no"], options={}, origin="web") for _ in range(3)]
+    for row, days in zip(rows, (8, 1, None), strict=True):
+        ended = {"state": "failed", "finished": now - timedelta(days=days)} if days else {}
+        BarImport.objects.filter(pk=row.pk).update(**ended)
+    (settings.UPLOADS_DIR / "nobody's").mkdir()
+    assert uploads.remove_old(now) == [], "a file may be on its way in, before its row"
+    assert uploads.remove_old(now + timedelta(hours=2)) == sorted([str(rows[0].pk), "nobody's"])
+    assert {path.name for path in settings.UPLOADS_DIR.iterdir()} == {str(row.pk) for row in rows[1:]}
 
 
 @pytest.mark.parametrize(

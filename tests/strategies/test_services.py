@@ -78,6 +78,17 @@ def test_a_beat_that_read_the_row_before_the_other_moved_it_on_starts_nothing(ma
     assert Backtest.objects.count() == 1
 
 
+def test_a_slot_that_was_run_already_is_passed_over_and_the_schedule_goes_on(market):  # noqa: F811
+    row = schedule()
+    slot = row.next_run_at
+    services.start_due(now=slot)
+    ScheduledBacktest.objects.filter(pk=row.pk).update(next_run_at=slot)  # a clock or a person set it back
+    assert services.start_due(now=slot) == []
+    assert Backtest.objects.count() == 1
+    row.refresh_from_db()
+    assert row.next_run_at > slot
+
+
 def test_slots_that_passed_while_nothing_ran_become_one_run(market):  # noqa: F811
     row = schedule()
     assert len(services.start_due(now=row.next_run_at + dt.timedelta(days=30))) == 1
