@@ -26,18 +26,88 @@ CSV = b"timestamp,open,high,low,close,volume\n2020-01-02,1,2,0.5,1.5,100\n"
 YAML = b"risk_profile:\n- name: careful\n"
 # What people, spreadsheets and attackers put into fields.
 HOSTILE = [
-    "", " ", "NaN", "nan", "Infinity", "-Infinity", "inf", "1e308", "-1e308", "1e309", "1e999999999", "1" * 5_000,
-    "9223372036854775808", "-1", "0", "0x10", "1_000", "٣", "²", "1,5", "true", "null", "[]", "{}", "[1]", '{"a": 1}',
-    "a\0b", "\0", "\u202egpj.exe", "\ufeff", "\ud7ff\ue000", "é" * 300, "x" * 70_000, "<script>alert(1)</script>",
-    "' OR 1=1 --", "../../../etc/passwd", "..\\..\\x", "%00", "%s%n", "{{ 7*7 }}", "${HOME}", "${SECRET_KEY}", "=1+1",
-    "\r\nSet-Cookie: a=b", "2024-02-30", "0001-01-01", "9999-12-31", "10000-01-01", "1900-01-01T00:00:00+99:99",
-    "Mars/Olympus", "../UTC", "&a [*a]", "!!python/object:os.system x", "- " * 40 + "x", "a: 1\na: 2",
-    "[" * 200, "ABC@" + "X" * 99, "ABC," * 3_000, "ABC@SMART", "abc", "\t", "\x1b[31m", "\u2028", "😀",
-]  # fmt: skip
+    "",
+    " ",
+    "NaN",
+    "nan",
+    "Infinity",
+    "-Infinity",
+    "inf",
+    "1e308",
+    "-1e308",
+    "1e309",
+    "1e999999999",
+    "1" * 5_000,
+    "9223372036854775808",
+    "-1",
+    "0",
+    "0x10",
+    "1_000",
+    "٣",
+    "²",
+    "1,5",
+    "true",
+    "null",
+    "[]",
+    "{}",
+    "[1]",
+    '{"a": 1}',
+    "a\0b",
+    "\0",
+    "\u202egpj.exe",
+    "\ufeff",
+    "\ud7ff\ue000",
+    "é" * 300,
+    "x" * 70_000,
+    "<script>alert(1)</script>",
+    "' OR 1=1 --",
+    "../../../etc/passwd",
+    "..\\..\\x",
+    "%00",
+    "%s%n",
+    "{{ 7*7 }}",
+    "${HOME}",
+    "${SECRET_KEY}",
+    "=1+1",
+    "\r\nSet-Cookie: a=b",
+    "2024-02-30",
+    "0001-01-01",
+    "9999-12-31",
+    "10000-01-01",
+    "1900-01-01T00:00:00+99:99",
+    "Mars/Olympus",
+    "../UTC",
+    "&a [*a]",
+    "!!python/object:os.system x",
+    "- " * 40 + "x",
+    "a: 1\na: 2",
+    "[" * 200,
+    "ABC@" + "X" * 99,
+    "ABC," * 3_000,
+    "ABC@SMART",
+    "abc",
+    "\t",
+    "\x1b[31m",
+    "\u2028",
+    "😀",
+]
 FILES = [
-    b"", b"\0", b"PAR1", b"PAR1" + b"\xff" * 40 + b"PAR1", b"\x1f\x8b\x08\0", b"PK\x03\x04\0\0", b"\xff\xfea\0",
-    b"\x80abc", CSV, CSV * 3, YAML, b"a,a\n1,2\n", b"timestamp,close\n" + b"x" * 100_000, b"- &a [*a]\n", b"[" * 500,
-]  # fmt: skip
+    b"",
+    b"\0",
+    b"PAR1",
+    b"PAR1" + b"\xff" * 40 + b"PAR1",
+    b"\x1f\x8b\x08\0",
+    b"PK\x03\x04\0\0",
+    b"\xff\xfea\0",
+    b"\x80abc",
+    CSV,
+    CSV * 3,
+    YAML,
+    b"a,a\n1,2\n",
+    b"timestamp,close\n" + b"x" * 100_000,
+    b"- &a [*a]\n",
+    b"[" * 500,
+]
 NAMES = [
     "bars.csv",
     "../../evil.csv",
@@ -74,21 +144,26 @@ def forms(full: dict[str, Any], client: Client) -> dict[str, Form]:
         "import": Form("/imports/new/", options, {"file": CSV}),
         "new backtest": Form("/backtests/new/?strategy=ma_crossover", new, {}),
         "watchlist": Form("/watchlists/new/", {"name": "mine", "tags": "a", "symbols": "ABC, XYZ"}, {}),
-        "watchlist edit": Form(f"/watchlists/{full['watchlist'].pk}/edit/", {"name": "n", "tags": "", "symbols": "ABC"}, {}),
+        "watchlist edit": Form(
+            f"/watchlists/{full['watchlist'].pk}/edit/", {"name": "n", "tags": "", "symbols": "ABC"}, {}
+        ),
         "halt": Form("/halts/", {"account": "DU1234567", "level": "cancel", "reason": "a test"}, {}),
         "release": Form(f"/halts/{switch}/release/", {"reason": "over"}, {}),
         "alerts": Form("/alerts/seen/", {"alert": "1"}, {}),
         "describe": Form(f"/backtests/{run}/describe/", {"tag": "t", "notes": "n"}, {}),
         "selected": Form("/backtests/selected/", {"action": "tag", "run": run, "tag": "t", "back": "/backtests/"}, {}),
-        "token": Form("/account/tokens/", {"name": "t", "scope": "viewer", "expires": "30", "password": "x"}, {}, (200, 302)),
+        "token": Form(
+            "/account/tokens/", {"name": "t", "scope": "viewer", "expires": "30", "password": "x"}, {}, (200, 302)
+        ),
         "confirm": Form("/account/confirm/", {"password": "x", "code": "1", "next": "/"}, {}),
         "second factor": Form("/account/second-factor/", {"code": "123456"}, {}, (200, 302)),
         "password": Form("/account/password/", {"old_password": "a", "new_password1": "b", "new_password2": "b"}, {}),
         "configuration": Form(
-            "/admin/tradingsite/configchange/configuration/", {"reason": "r", "prune": "", "text": "", "fingerprint": ""},
+            "/admin/tradingsite/configchange/configuration/",
+            {"reason": "r", "prune": "", "text": "", "fingerprint": ""},
             {"file": YAML},
         ),
-    }  # fmt: skip
+    }
 
 
 def queries(full: dict[str, Any]) -> dict[str, Form]:
@@ -98,23 +173,40 @@ def queries(full: dict[str, Any]) -> dict[str, Form]:
         "search": Form("/search/", {"q": "a"}, {}),
         "instruments": Form("/instruments/", {"q": "a", "kind": "stock", "bars": "held", "after": "1~A"}, {}),
         "instrument": Form(
-            f"/instruments/{instrument}/", {"timeframe": "1d", "what": "TRADES", "adjustment": "raw", "from": "2020-01-01",
-            "to": "2020-02-01", "indicators": "sma:20", "start": "", "end": "", "part": "x"}, {},
+            f"/instruments/{instrument}/",
+            {
+                "timeframe": "1d",
+                "what": "TRADES",
+                "adjustment": "raw",
+                "from": "2020-01-01",
+                "to": "2020-02-01",
+                "indicators": "sma:20",
+                "start": "",
+                "end": "",
+                "part": "x",
+            },
+            {},
         ),
-        "coverage": Form(f"/instruments/{instrument}/coverage/", {"timeframe": "1d", "what": "TRADES", "year": "2020"}, {}),
+        "coverage": Form(
+            f"/instruments/{instrument}/coverage/", {"timeframe": "1d", "what": "TRADES", "year": "2020"}, {}
+        ),
         "watchlist": Form(f"/watchlists/{full['watchlist'].pk}/", {"start": "0"}, {}),
         "runs": Form("/runs/", {"kind": "backtest", "state": "failed", "before": "x", "q": "a"}, {}),
         "backtests": Form(
-            "/backtests/", {"q": "a", "strategy": "s", "state": "failed", "tag": "t", "archived": "", "sort": "", "page": "1"}, {}
+            "/backtests/",
+            {"q": "a", "strategy": "s", "state": "failed", "tag": "t", "archived": "", "sort": "", "page": "1"},
+            {},
         ),
         "open backtests": Form("/backtests/open/", {"run": run}, {}),
         "compare": Form("/backtests/compare/", {"run": run}, {}),
-        "new backtest": Form("/backtests/new/", {"strategy": "momentum", "from": run, "config": "1", "symbols": "A"}, {}),
+        "new backtest": Form(
+            "/backtests/new/", {"strategy": "momentum", "from": run, "config": "1", "symbols": "A"}, {}
+        ),
         "backtest": Form(f"/backtests/{run}/", {"part": "progress:x", "instrument": "ABC"}, {}),
         "import": Form("/imports/new/", {"symbol": "A"}, {}),
         "dashboard": Form("/", {"part": "x", "account": "DU1234567", "span": "1y"}, {}),
         "health": Form("/health/", {"part": "x"}, {}),
-    }  # fmt: skip
+    }
 
 
 def one_of(values: list[Any]) -> st.SearchStrategy[Any]:

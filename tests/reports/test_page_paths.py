@@ -12,20 +12,70 @@ from tests.reports.factory import make_run
 from tests.strategies.conftest import places  # noqa: F401
 
 CANARY = "canary 5f1c"
-UPS = ("../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%252f", "..\\", "..%5c", "%2e%2e%5c", "....//", "..;/", "..%c0%af", "..%00/",
-       "..%ef%bc%8f", "./../", "%2e/%2e%2e/", "..//", "%2e%2e%252f", "..%u2215", "～/", "..%0a/")  # fmt: skip
+UPS = (
+    "../",
+    "..%2f",
+    "%2e%2e/",
+    "%2e%2e%2f",
+    "..%252f",
+    "..\\",
+    "..%5c",
+    "%2e%2e%5c",
+    "....//",
+    "..;/",
+    "..%c0%af",
+    "..%00/",
+    "..%ef%bc%8f",
+    "./../",
+    "%2e/%2e%2e/",
+    "..//",
+    "%2e%2e%252f",
+    "..%u2215",
+    "\uff5e/",
+    "..%0a/",
+)
 TARGETS = ("canary.txt", "canary.txt%00.csv", "etc/passwd", "proc/self/environ", "report.html", "canary.parquet")
 PAYLOADS = [
     *(up * depth + target for up, depth, target in product(UPS, (1, 6), TARGETS)),
-    "/etc/passwd", "//etc/passwd", "%2fetc%2fpasswd", "file:///etc/passwd", "C:%5cwindows%5cwin.ini", "%00", "a%00b",
-    "%ff%fe", "%F0%9F%98%80", "..", ".", "%2e", "%2e%2e", "~root", "$(id)", "%7Bid%7D", "a" * 3_000, "%25" * 400, "*", "?",
-]  # fmt: skip
+    "/etc/passwd",
+    "//etc/passwd",
+    "%2fetc%2fpasswd",
+    "file:///etc/passwd",
+    "C:%5cwindows%5cwin.ini",
+    "%00",
+    "a%00b",
+    "%ff%fe",
+    "%F0%9F%98%80",
+    "..",
+    ".",
+    "%2e",
+    "%2e%2e",
+    "~root",
+    "$(id)",
+    "%7Bid%7D",
+    "a" * 3_000,
+    "%25" * 400,
+    "*",
+    "?",
+]
 PLACES = (
-    "/backtests/{}/", "/backtests/{}/report/", "/backtests/{}/files/fills.csv", "/backtests/{run}/files/{}",
-    "/backtests/{run}/files/{}.csv", "/backtests/compare/?run={run}&run={}", "/instruments/{}/", "/runs/backtest/{}/",
-    "/runs/{}/{run}/", "/api/v1/runs/{}/", "/api/v1/backtests/{}/", "/api/v1/backtests/{run}/ledgers/{}/",
-    "/api/v1/backtests/{run}/{}", "/api/v1/reports/{}/", "/api/v1/bar-imports/{}/", "/static/{}",
-)  # fmt: skip
+    "/backtests/{}/",
+    "/backtests/{}/report/",
+    "/backtests/{}/files/fills.csv",
+    "/backtests/{run}/files/{}",
+    "/backtests/{run}/files/{}.csv",
+    "/backtests/compare/?run={run}&run={}",
+    "/instruments/{}/",
+    "/runs/backtest/{}/",
+    "/runs/{}/{run}/",
+    "/api/v1/runs/{}/",
+    "/api/v1/backtests/{}/",
+    "/api/v1/backtests/{run}/ledgers/{}/",
+    "/api/v1/backtests/{run}/{}",
+    "/api/v1/reports/{}/",
+    "/api/v1/bar-imports/{}/",
+    "/static/{}",
+)
 
 
 @pytest.fixture
@@ -59,19 +109,39 @@ def test_no_address_leads_out_of_its_folder(browser, capsys):
     assert len(PAYLOADS) >= 200
 
 
-@pytest.mark.parametrize("name", [
-    "../../../canary.csv", "..\\..\\canary.csv", "/etc/cron.d/canary", "a\x00b.csv", ".", "..", ".hidden", "x" * 400, "\u202e.csv",
-    "%2e%2e%2fcanary.csv", "con", "a/b/../../../c.csv", "\\\\host\\share\\x.csv", "~/.bashrc", "$(id).csv", "a\nb.csv",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../../canary.csv",
+        "..\\..\\canary.csv",
+        "/etc/cron.d/canary",
+        "a\x00b.csv",
+        ".",
+        "..",
+        ".hidden",
+        "x" * 400,
+        "\u202e.csv",
+        "%2e%2e%2fcanary.csv",
+        "con",
+        "a/b/../../../c.csv",
+        "\\\\host\\share\\x.csv",
+        "~/.bashrc",
+        "$(id).csv",
+        "a\nb.csv",
+    ],
+)
 def test_an_upload_stays_in_its_folder_whatever_its_name(browser, places, name):  # noqa: F811
     before = set(places.rglob("*"))
     content = b"timestamp,open,high,low,close,volume\n2020-01-02,1,2,0.5,1.5,100\n"
     boundary = "b" * 20
     quoted = name.encode().replace(b'"', b"%22")
     body = (
-        f"--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"".encode() + quoted
-        + b"\"\r\nContent-Type: text/csv\r\n\r\n" + content + f"\r\n--{boundary}--\r\n".encode()
-    )  # fmt: skip
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="'.encode()
+        + quoted
+        + b'"\r\nContent-Type: text/csv\r\n\r\n'
+        + content
+        + f"\r\n--{boundary}--\r\n".encode()
+    )
     answer = browser.generic("POST", "/imports/new/", body, content_type=f"multipart/form-data; boundary={boundary}")
     assert answer.status_code in (302, 400), name
     written = [path for path in set(places.rglob("*")) - before if path.is_file()]
@@ -81,21 +151,40 @@ def test_an_upload_stays_in_its_folder_whatever_its_name(browser, places, name):
         assert path.name.isascii() and path.name.isprintable()
 
 
-@pytest.mark.parametrize("address", [
-    "/backtests/%00/", "/search/?q=%00", "/instruments/?q=a%00", "/backtests/?tag=%00", "/backtests/open/?run=%00",
-    "/backtests/new/?from=%00", "/backtests/new/?symbols=%00", "/imports/new/?symbol=%00", "/?part=%00", "/runs/?state=%00",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/backtests/%00/",
+        "/search/?q=%00",
+        "/instruments/?q=a%00",
+        "/backtests/?tag=%00",
+        "/backtests/open/?run=%00",
+        "/backtests/new/?from=%00",
+        "/backtests/new/?symbols=%00",
+        "/imports/new/?symbol=%00",
+        "/?part=%00",
+        "/runs/?state=%00",
+    ],
+)
 def test_a_nul_in_an_address_is_refused(browser, address):
     path, _, query = address.partition("?")
     assert browser.get(path, QUERY_STRING=query).status_code == 400
 
 
-@pytest.mark.parametrize(("address", "fields"), [
-    ("/halts/", {"account": "\0"}), ("/halts/", {"level": "pause", "reason": "a\0b"}), ("/alerts/seen/", {"alert": "1\0"}),
-    ("/backtests/done/describe/", {"tag": "a\0", "notes": ""}), ("/backtests/done/describe/", {"notes": "\0"}),
-    ("/backtests/selected/", {"action": "tag", "run": "done", "tag": "\0"}), ("/backtests/selected/", {"run": "\0"}),
-    ("/watchlists/new/", {"name": "\0", "symbols": ""}), ("/admin/login/", {"username": "\0", "password": "x"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("address", "fields"),
+    [
+        ("/halts/", {"account": "\0"}),
+        ("/halts/", {"level": "pause", "reason": "a\0b"}),
+        ("/alerts/seen/", {"alert": "1\0"}),
+        ("/backtests/done/describe/", {"tag": "a\0", "notes": ""}),
+        ("/backtests/done/describe/", {"notes": "\0"}),
+        ("/backtests/selected/", {"action": "tag", "run": "done", "tag": "\0"}),
+        ("/backtests/selected/", {"run": "\0"}),
+        ("/watchlists/new/", {"name": "\0", "symbols": ""}),
+        ("/admin/login/", {"username": "\0", "password": "x"}),
+    ],
+)
 def test_a_nul_in_a_form_is_refused(browser, address, fields):
     assert browser.post(address, fields).status_code == 400
 

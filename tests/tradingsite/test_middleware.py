@@ -11,7 +11,7 @@ from tests.tradingsite.users import person
 
 ROOT = Path(__file__).resolve().parents[2]
 STANDALONE = {ROOT / "templates/reports/tearsheet.html"}  # a file of its own, with its own policy
-PUBLIC = {"healthz/live", "healthz/ready", "metrics", "admin/login/"}
+PUBLIC = {"healthz/live", "healthz/ready", "metrics", "admin/login/", "favicon.ico"}
 
 
 def routes(resolver=None, prefix: str = "") -> dict[str, URLPattern]:
