@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+import tradingsite.urls  # noqa: F401  registers what the admin shows
 from marketdata.models import Instrument
 from tests.tradingsite import rows
 from tradingsite.models import ApiToken, Heartbeat, Role
