@@ -52,7 +52,7 @@ def queue_import(*, name: str, chunks: Iterable[bytes], options: Mapping[str, An
 def import_upload(attempt: Attempt) -> None:
     """Import a claimed row's file. Repeating it changes nothing: bars are merged by their key."""
     row = attempt.run
-    assert isinstance(row, BarImport)
+    assert isinstance(row, BarImport)  # nosec B101
     path = Path(settings.UPLOADS_DIR) / row.path
     if not row.path or not path.is_file():
         raise BadInput(f"{row.name}: its upload is gone; hand the file in again")

@@ -68,7 +68,7 @@ BOMBS = {
     "zip": lambda: zipped(300),
     "zip of many": lambda: zipped(20, members=20),
     "parquet of zeros": lambda: parquet({f"c{at}": np.zeros(4_000_000) for at in range(10)}, compression="zstd"),
-    "parquet of one text": lambda: parquet({"time": one_text(1_000_000, 2_000)}),
+    "parquet of one text": lambda: parquet({"time": one_text(1_000_000, 2_000)}, store_schema=False),
     "parquet of plain texts": lambda: parquet(
         {"time": ["x" * 1_000_000] * 300}, compression="zstd", use_dictionary=False
     ),

@@ -31,7 +31,7 @@ UPS = (
     "..//",
     "%2e%2e%252f",
     "..%u2215",
-    "\uff5e/",
+    "%ef%bd%9e/",
     "..%0a/",
 )
 TARGETS = ("canary.txt", "canary.txt%00.csv", "etc/passwd", "proc/self/environ", "report.html", "canary.parquet")
