@@ -20,7 +20,7 @@ def environment_badge(request: HttpRequest) -> list[str]:
 
 
 def _person(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # the admin lets nobody else in
+    assert isinstance(request.user, User)  # nosec B101: the admin lets nobody else in
     return request.user
 
 

@@ -110,16 +110,40 @@ def _read_parquet(content: bytes, size: int) -> Columns:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    limit = max(4 * _FREE_BYTES, MAX_RATIO * size)
     try:
         file = pq.ParquetFile(pa.py_buffer(content), page_checksum_verification=True)
-        rows, width = file.metadata.num_rows, file.metadata.num_columns
-        _check_shape(rows, width)
-        if rows * width * 8 > max(4 * _FREE_BYTES, MAX_RATIO * size):
-            raise BadInput(f"claims {rows:,} rows in {size:,} bytes; that is no price file")
-        table = file.read(use_threads=False)
+        held = file.metadata
+        _check_shape(held.num_rows, held.num_columns)
+        groups = [held.row_group(number) for number in range(held.num_row_groups)]
+        pieces = [group.column(number) for group in groups for number in range(group.num_columns)]
+        if 8 * max(held.num_rows * held.num_columns, sum(each.num_values for each in pieces)) > limit:
+            raise BadInput(f"claims {held.num_rows:,} rows in {size:,} bytes; that is no price file")
+        if sum(each.total_uncompressed_size for each in pieces) > limit:
+            raise BadInput(f"unpacks to more than {limit:,} bytes from {size:,}; that is no price file")
+        # Each text once: a long one that every row points to would fill the memory.
+        texts = sorted({each.path_in_schema for each in pieces if each.physical_type == "BYTE_ARRAY"})
+        file = pq.ParquetFile(pa.py_buffer(content), page_checksum_verification=True, read_dictionary=texts)
+        table = _with_texts(file.read(use_threads=False), limit)
     except (pa.ArrowException, OSError) as error:
         raise BadInput(f"is a damaged Parquet file ({str(error).strip()}); get it again") from error
-    return Columns(table, np.arange(1, rows + 1), [])
+    return Columns(table, np.arange(1, table.num_rows + 1), [])
+
+
+def _with_texts(table: pa.Table, limit: int) -> pa.Table:
+    """The table with its dictionaries as plain texts, where these are no more than so many bytes."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for at, name in enumerate(table.column_names):
+        column = table.column(at)
+        if not pa.types.is_dictionary(column.type):
+            continue
+        longest = max((pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0 for chunk in column.chunks), default=0)
+        if longest * table.num_rows > limit:
+            raise BadInput(f"holds texts of up to {longest:,} bytes in {name[:40]!r}; that is no price file")
+        table = table.set_column(at, name, column.cast(column.type.value_type))
+    return table
 
 
 def _read_csv(content: bytes, text_columns: tuple[str, ...]) -> Columns:

@@ -28,7 +28,7 @@ def queue_import(*, name: str, chunks: Iterable[bytes], options: Mapping[str, An
     """
     given = {key: value for key, value in options.items() if value not in (None, "")}
     check_options(read_options(given))
-    row = BarImport(name=Path(name).name[:200], config=given, **about)
+    row = BarImport(name=Path(name).name.replace("\0", "")[:200], config=given, **about)
     folder = Path(settings.UPLOADS_DIR) / str(row.pk)
     folder.mkdir(parents=True)
     path = folder / _plain_name(name)
@@ -52,7 +52,7 @@ def queue_import(*, name: str, chunks: Iterable[bytes], options: Mapping[str, An
 def import_upload(attempt: Attempt) -> None:
     """Import a claimed row's file. Repeating it changes nothing: bars are merged by their key."""
     row = attempt.run
-    assert isinstance(row, BarImport)
+    assert isinstance(row, BarImport)  # nosec B101
     path = Path(settings.UPLOADS_DIR) / row.path
     if not row.path or not path.is_file():
         raise BadInput(f"{row.name}: its upload is gone; hand the file in again")

@@ -19,7 +19,7 @@ def make_report(attempt: Attempt) -> None:
     from strategies.backtests import run_directory  # with the engine, which nothing needs when Django starts
 
     report = attempt.run
-    assert isinstance(report, Report)
+    assert isinstance(report, Report)  # nosec B101
     write_files(run_directory(report.backtest))
 
 
@@ -37,6 +37,6 @@ def report_new_result(sender: type[Run], run: Run, **_: Any) -> None:
 
     A command makes its own.
     """
-    assert isinstance(run, Backtest)
+    assert isinstance(run, Backtest)  # nosec B101
     if run.origin != Run.Origin.COMMAND:
         queue_report(run, origin=Run.Origin.RUN, started_by=run.started_by, effect_key=f"report {run.pk}")

@@ -67,7 +67,7 @@ def start_due(*, now: dt.datetime) -> list[Backtest]:
         "strategy_config__watchlist", "strategy_config__risk_profile"
     ):
         slot = schedule.next_run_at
-        assert slot is not None
+        assert slot is not None  # nosec B101
         with transaction.atomic():
             mine = ScheduledBacktest.objects.filter(pk=schedule.pk, enabled=True, next_run_at=slot)
             taken = mine.update(next_run_at=next_run(schedule, now), last_run_at=now)

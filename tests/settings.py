@@ -22,3 +22,7 @@ for name in ("STRANGER", "PERSON", "HEAVY"):
     os.environ[f"API_RATE_{name}"] = "1000000/min"
 
 from tradingsite.settings import *  # noqa: E402, F403
+
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":  # noqa: F405
+    # A test is one transaction, and may think for longer than a request in it.
+    DATABASES["default"]["OPTIONS"]["options"] += " -c idle_in_transaction_session_timeout=0"  # noqa: F405

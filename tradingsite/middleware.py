@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -59,6 +60,27 @@ class LoginRequired(LoginRequiredMiddleware):
 
     def process_view(self, request: HttpRequest, view: Callable[..., Any], *args: Any) -> HttpResponseBase | None:
         return super().process_view(request, view, *args) if getattr(view, "login_required", True) else None
+
+
+class Storable:
+    """Refuses a request to a page whose address, query or form holds what no text in the database may: NUL.
+
+    PostgreSQL refuses it with an error of the server, SQLite keeps it. The API says the same in its own way.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Callable[..., Any], *_: Any) -> None:
+        if request.path.startswith("/api/"):
+            return
+        fields = [*request.GET.lists(), *request.POST.lists()]
+        texts = [request.path, *(text for name, values in fields for text in (name, *values))]
+        if any("\0" in text for text in texts):
+            raise BadRequest("the request holds a NUL character")
 
 
 class Headers:

@@ -116,6 +116,7 @@ MIDDLEWARE = [
     # Deny by default: a view that strangers may see says so.
     "tradingsite.middleware.LoginRequired",
     "tradingsite.middleware.SecondFactor",
+    "tradingsite.middleware.Storable",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",

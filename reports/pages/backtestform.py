@@ -194,7 +194,7 @@ def _prefix(name: str) -> str:
 
 
 def _choose(field: forms.Field, choices: list[tuple[str, str]]) -> None:
-    assert isinstance(field, forms.ChoiceField)
+    assert isinstance(field, forms.ChoiceField)  # nosec B101
     field.choices = choices
 
 

@@ -87,7 +87,8 @@ def selected(request: HttpRequest) -> HttpResponse:
     action = request.POST.get("action", "")
     run_ids = request.POST.getlist("run")[:MOST_AT_ONCE]
     back = request.POST.get("back", "")
-    if not url_has_allowed_host_and_scheme(back, allowed_hosts=None):
+    # A path, since anything else is taken for the name of a view.
+    if not back.startswith("/") or not url_has_allowed_host_and_scheme(back, allowed_hosts=None):
         back = reverse("backtests")
     if not run_ids:
         messages.error(request, "No backtest is ticked.")

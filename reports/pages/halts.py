@@ -58,6 +58,6 @@ def mark_seen(request: HttpRequest) -> HttpResponse:
     open_alerts = Alert.objects.filter(seen__isnull=True)
     chosen = request.POST.get("alert", "")
     if chosen:
-        open_alerts = open_alerts.filter(pk=chosen) if chosen.isdecimal() else open_alerts.none()
+        open_alerts = open_alerts.filter(pk=chosen) if chosen.isdecimal() and len(chosen) <= 18 else open_alerts.none()
     open_alerts.update(seen=timezone.now(), seen_by=request.user)
     return redirect("dashboard")

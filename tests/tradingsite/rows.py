@@ -6,7 +6,7 @@ from decimal import Decimal
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.auth.models import User
 from django.utils import timezone
-from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from execution.models import Account, AccountValue, Fill, KillSwitch, Order, Position
@@ -81,7 +81,8 @@ def platform(number: int, owner: User) -> None:
     AnsweredRequest.objects.create(user=owner, key=f"key {number}", fingerprint="0" * 64)
     ConfigChange.objects.create(kind="watchlist", name=f"list {number}", after={"name": "x"}, actor=owner, source="api")
     TOTPDevice.objects.create(user=owner, name=f"phone {number}")
-    StaticDevice.objects.create(user=owner, name=f"codes {number}")
+    device = StaticDevice.objects.create(user=owner, name=f"recovery codes {number}")
+    StaticToken.objects.create(device=device, token=f"digest {number}")
     for model in (AccessAttempt, AccessFailureLog, AccessLog):
         model.objects.create(
             username=owner.username, ip_address="10.0.0.1", user_agent=str(number), path_info="/", http_accept="*",

@@ -10,7 +10,8 @@ import pytest
 import schemathesis
 from django.apps import apps
 from django.core.handlers.wsgi import WSGIHandler
-from django.db import transaction
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, transaction
 from django.test import Client
 from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
@@ -35,6 +36,17 @@ SECRET = "c" * 32
 # Told to a token, a heartbeat or a key, not to what a caller asked for.
 UNCOUNTED = {"answeredrequest", "apitoken", "session", "logentry"}
 BY_UUID = ("bar-imports", "reports", "runs")
+
+
+@pytest.fixture(autouse=True)
+def one_connection():
+    """A request does not close the connection in whose transaction the test is, as Django's own test client sees to."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture

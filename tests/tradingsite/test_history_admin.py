@@ -13,9 +13,9 @@ from unfold.sites import UnfoldAdminSite
 from marketdata.models import CorporateAction, Instrument, Watchlist
 from strategies.models import RiskProfile
 from tests.tradingsite.configuration import EXAMPLE, tables
-from tradingsite.documents import MAX_BYTES, export_all
+from tradingsite.documents import export_all
 from tradingsite.history import changes_of
-from tradingsite.history_admin import ConfigChangeAdmin, RecordedChanges
+from tradingsite.history_admin import MAX_UPLOAD_BYTES, ConfigChangeAdmin, RecordedChanges
 from tradingsite.imports import import_documents
 from tradingsite.models import ConfigChange
 from tradingsite.roles import write_roles
@@ -199,7 +199,7 @@ def test_an_import_is_not_applied_where_it_would_do_something_else_than_was_show
     [
         ("watchlist: [{name: x, member: []}]", "did you mean &#x27;members&#x27;"),
         (b"\xff\xfe", "is not UTF-8 text"),
-        (b"#" * (MAX_BYTES + 1), "is larger than 5 MB"),
+        (b"#" * (MAX_UPLOAD_BYTES + 1), "`manage.py config import FILE`"),
         (b'watchlist: [{name: "\\0"}]', "holds a character"),
         (b"a: &b [*b]", "anchors and aliases"),
         (b"", "The submitted file is empty"),

@@ -67,7 +67,7 @@ class PasswordAgainForm(forms.Form):
         name = self.request.user.get_username()
         user = authenticate(self.request, username=name, password=cleaned.get("password", ""))
         if user is None or user.pk != self.request.user.pk:
-            raise ValidationError({"password": "This is not your password."})
+            raise ValidationError({"password": "This is not your password."})  # nosec B105
         _check_code(self.request, user, cleaned.get("code", ""))
         return cleaned
 
@@ -84,7 +84,7 @@ class TokenForm(forms.Form):
     def __init__(self, role: Role | None, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         scope = self.fields["scope"]
-        assert isinstance(scope, forms.ChoiceField)
+        assert isinstance(scope, forms.ChoiceField)  # nosec B101
         scope.choices = [(each.value, each.label) for each in roles_up_to(role)]
 
     @property
