@@ -54,9 +54,10 @@ def parse_yaml(text: str, longest: int = MAX_BYTES) -> Any:
     """
     if len(text) > longest:
         raise BadInput(f"is longer than {longest // 1024} Ki characters; that is no config")
-    loader = _Loader(text)
-    loader.values_left = max(longest // 8, MIN_VALUES)
+    loader = None
     try:
+        loader = _Loader(text)  # looks at the first characters
+        loader.values_left = max(longest // 8, MIN_VALUES)
         return loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -67,7 +68,8 @@ def parse_yaml(text: str, longest: int = MAX_BYTES) -> Any:
     except yaml.YAMLError as error:
         raise BadInput(f"is not YAML ({error})") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def to_yaml(value: Any) -> str:

@@ -20,6 +20,7 @@ from marketdata.models import BarImport, Watchlist
 from strategies.models import Backtest
 from tests.reports import desk
 from tests.strategies.conftest import places  # noqa: F401
+from tests.tradingsite.people import staff
 from tests.tradingsite.test_api_fuzz import snapshot
 
 CSV = b"timestamp,open,high,low,close,volume\n2020-01-02,1,2,0.5,1.5,100\n"
@@ -281,7 +282,7 @@ def try_with(cases: st.SearchStrategy[Any], examples: int, attempt: Callable[[An
 def site(client, db, places, settings, healthy) -> tuple[Client, dict[str, Any], list[Path]]:  # noqa: F811
     """An admin's browser that shows a 500 as one, on a full desk."""
     settings.UPLOADS_DIR = places / "uploads"
-    user = desk.person("admin", is_staff=True)
+    user = staff("admin")
     client.force_login(user)
     client.raise_request_exception = False
     return client, desk.full_desk(user), [places]

@@ -10,6 +10,7 @@ from strategies.backtests import run_directory
 from tests.reports import desk
 from tests.reports.factory import make_run
 from tests.strategies.conftest import places  # noqa: F401
+from tests.tradingsite.people import staff
 
 CANARY = "canary 5f1c"
 UPS = (
@@ -82,7 +83,7 @@ PLACES = (
 def browser(client, db, places, settings, healthy):  # noqa: F811
     """An admin's, on a site with one finished run and a canary beside and above every folder."""
     settings.UPLOADS_DIR = places / "uploads"
-    client.force_login(desk.person("admin", is_staff=True))
+    client.force_login(staff("admin"))
     client.raise_request_exception = False
     run = desk.backtest(directory="done")
     make_run(run_directory(run))

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.urls import path, reverse
+from django.urls import include, path, reverse
 from unfold.sites import UnfoldAdminSite
 
 from marketdata.models import CorporateAction, Instrument, Watchlist
@@ -24,7 +24,11 @@ site = UnfoldAdminSite()
 site.register(ConfigChange, ConfigChangeAdmin)
 for each in (Instrument, Watchlist, CorporateAction, RiskProfile):
     site.register(each, RecordedChanges)
-urlpatterns = [path("admin/", site.urls)]
+urlpatterns = [
+    path("admin/", site.urls),
+    path("account/", include("tradingsite.account.urls")),  # where the sidebar leads
+    path("", include("reports.urls")),
+]
 IMPORT = "/admin/tradingsite/configchange/configuration/"
 
 
