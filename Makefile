@@ -37,10 +37,10 @@ test: check ## Lint, types, import contracts, migrations, then the tests with co
 
 CHROMIUM ?= /usr/bin/chromium
 test-browser: $(VENV)/.test ## The pages in a real Chromium
-	CHROMIUM="$(CHROMIUM)" $(PY) -m pytest -m browser tests/browser
+	CHROMIUM="$(CHROMIUM)" $(PY) -m pytest -m browser --numprocesses 2 --dist loadfile tests/browser
 
 test-exhaustive: $(VENV)/.test ## All of what `make test` takes samples of
-	$(PY) -m pytest -m exhaustive
+	$(PY) -m pytest -m exhaustive --numprocesses auto --dist loadfile
 
 POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 REDIS_URL ?= redis://127.0.0.1:6379/13
