@@ -95,7 +95,7 @@ def test_processes_are_killed_under_load_and_no_run_is_lost_or_done_twice(stack,
     attempts = Counter(row[2] for row in found["rows"])
     print(f"{dict(killed)} killed; {dict(states)} of {total} runs; attempts {dict(attempts)}")
     assert states["succeeded"] >= total * 0.9
-    assert len(killed) >= 5
+    assert len(killed) >= (5 if KILLS >= 100 else 3), "a few kills may miss a role by chance"
     assert len(attempts) > 1, "no run was hit"
 
 
