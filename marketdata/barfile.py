@@ -54,7 +54,7 @@ def decode_bars(data: Any, timeframe: Timeframe, adjustment: Adjustment) -> BarS
         if tuple(file.schema_arrow.names) != COLUMNS:
             raise BadInput(f"columns are {', '.join(file.schema_arrow.names)}, expected {', '.join(COLUMNS)}")
         table = file.read(use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # a name in the footer may be damaged too
         raise BadInput(str(error).strip()) from error
     columns = {name: _as_numpy(table.column(name), np.int64) for name in TIME_COLUMNS}
     columns |= {name: _as_numpy(table.column(name), np.float64) for name in COLUMNS[2:]}

@@ -125,7 +125,7 @@ def _read_parquet(content: bytes, size: int) -> Columns:
         texts = sorted({each.path_in_schema for each in pieces if each.physical_type == "BYTE_ARRAY"})
         file = pq.ParquetFile(pa.py_buffer(content), page_checksum_verification=True, read_dictionary=texts)
         table = _with_texts(file.read(use_threads=False), limit)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # a name in the footer may be damaged too
         raise BadInput(f"is a damaged Parquet file ({str(error).strip()}); get it again") from error
     return Columns(table, np.arange(1, table.num_rows + 1), [])
 

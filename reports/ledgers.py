@@ -107,7 +107,7 @@ def _read_arrow(path: Path, names: Sequence[str]) -> pa.Table:
         table = pq.ParquetFile(path).read(use_threads=False)
     except FileNotFoundError as error:
         raise BadInput(f"{path} is missing; {path.parent} is not a complete run directory") from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # a name in the footer may be damaged too
         raise BadInput(f"{path} cannot be read ({error}); run the backtest again") from error
     absent = [name for name in names if name not in table.column_names]
     if absent:
