@@ -228,8 +228,10 @@ def test_a_process_that_was_taken_for_dead_stops_and_leaves_the_row_to_its_succe
         BarImport.objects.filter(pk=run.pk).update(state="queued", started=None, heartbeat=None)
         runs.claim(BarImport, run.pk)
 
-    threading.Timer(0.3, take_over).start()
+    taking_over = threading.Timer(0.3, take_over)
+    taking_over.start()
     runs.perform(BarImport, run.pk, busy)
+    taking_over.join()  # between its two steps the old process may have stopped already
     run.refresh_from_db()
     assert (run.state, run.attempts, run.error) == ("running", 2, "")
 
