@@ -86,7 +86,8 @@ def test_processes_are_killed_under_load_and_no_run_is_lost_or_done_twice(stack,
         roles.pop("other", None)
         if roles:
             # Every other one is a process that is at a run just now, where it hurts.
-            role = "worker child" if "worker child" in roles and chance.random() < 0.5 else chance.choice(sorted(roles))
+            unhit = sorted(roles.keys() - killed.keys()) or sorted(roles)  # so that few kills meet every role too
+            role = "worker child" if "worker child" in roles and chance.random() < 0.5 else chance.choice(unhit)
             stack.kill(chance.choice(sorted(roles[role])))
             killed[role] += 1
     assert posting.communicate(timeout=300)[0] == "posted\n"
@@ -95,7 +96,7 @@ def test_processes_are_killed_under_load_and_no_run_is_lost_or_done_twice(stack,
     attempts = Counter(row[2] for row in found["rows"])
     print(f"{dict(killed)} killed; {dict(states)} of {total} runs; attempts {dict(attempts)}")
     assert states["succeeded"] >= total * 0.9
-    assert len(killed) >= (5 if KILLS >= 100 else 3), "a few kills may miss a role by chance"
+    assert len(killed) >= 5
     assert len(attempts) > 1, "no run was hit"
 
 
