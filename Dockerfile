@@ -9,7 +9,7 @@ WORKDIR /srv/ibdesk
 # Wheels only: they exist for amd64 and arm64, so no compiler is needed and no package's build script runs here.
 COPY requirements/runtime.txt requirements/
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
-    --only-binary=:all: --require-hashes --requirement requirements/runtime.txt
+    --only-binary=:all: --no-deps --require-hashes --requirement requirements/runtime.txt
 
 COPY manage.py ./
 COPY domain domain

@@ -4,7 +4,8 @@ SHELL := /bin/sh
 VENV ?= .venv
 PYTHON ?=
 PY := $(VENV)/bin/python
-PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet --require-hashes --requirement
+# The list is complete, so nothing is left to resolve: pip may not look for newer versions than it pins.
+PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement
 # What the tests and checks may touch: never the developer's own .env, database or bar files.
 SANDBOX := env DOTENV=/dev/null VAR_DIR="$(abspath $(VENV))/var"
 

@@ -328,5 +328,8 @@ def test_a_sample_of_hostile_forms_and_queries_breaks_nothing(site, capsys):
 
 @pytest.mark.exhaustive
 def test_many_hostile_forms_and_queries_break_nothing(site, capsys):
-    statuses = run_both(site, int(os.environ.get("FUZZ_CASES", "100")), capsys)
-    assert statuses.total() > 1_000
+    cases = int(os.environ.get("FUZZ_CASES", "100"))
+    client, full, _ = site
+    pages = len(forms(full, client)) + len(queries(full))
+    statuses = run_both(site, cases, capsys)
+    assert statuses.total() >= cases * pages
