@@ -25,7 +25,7 @@ up: $(VENV)/.runtime ## Start it all: queue, pages, workers, beat; Ctrl-C stops 
 	@$(PY) manage.py up
 
 MEASURED := domain/*,gateway/*,*/services.py,marketdata/store.py,marketdata/importing.py,strategies/backtests.py,$\
-  strategies/ledgers.py,tradingsite/runs.py,tradingsite/documents.py
+  strategies/ledgers.py,tradingsite/runs.py,tradingsite/attempts.py,tradingsite/documents.py
 QUICK := -m "not exhaustive and not faults and not browser"
 test: check ## Lint, types, import contracts, migrations, then the tests with coverage; the browser's where Chromium is
 	$(PY) -m pytest $(QUICK) --numprocesses auto --dist loadfile --cov --cov-report=
