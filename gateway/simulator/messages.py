@@ -380,7 +380,8 @@ def market_depth_exchanges(version: int) -> bytes:
 
 def smart_components(version: int, req_id: int, components: Sequence[tuple[int, str, str]] = ()) -> bytes:
     """`components` are (bit, exchange, letter)."""
-    return payload(82, req_id, len(components), *chain.from_iterable(components))
+    rows: Iterable[tuple[Value, ...]] = components
+    return payload(82, req_id, len(components), *chain.from_iterable(rows))
 
 
 def user_info(version: int, req_id: int, white_branding_id: str = "") -> bytes:
