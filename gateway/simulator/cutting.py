@@ -6,7 +6,8 @@ Intraday bars are cut on the exchange's wall clock inside each session, so the f
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,8 @@ from gateway.simulator.tape import Tape
 _MINUTE = 60
 
 
-class Bars(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Bars:
     """Columns of one length. `start` is the bar's label, of a day and longer the open of its first session; `end` is
     where its last piece ends, of a forming bar now; `day` is the trading day, of a week and a month the last one."""
 
@@ -38,10 +40,10 @@ class Bars(NamedTuple):
     trades: Floats
 
     def __len__(self) -> int:
-        return int(self[0].size)
+        return len(self.start)
 
     def take(self, rows: slice | NDArray[np.bool_]) -> Bars:
-        columns: list[Any] = [column[rows] for column in self]
+        columns: list[Any] = [getattr(self, column.name)[rows] for column in fields(self)]
         return Bars(*columns)
 
 
