@@ -89,7 +89,8 @@ class News:
 
     def body(self, provider: str, article_id: str, now_ns: int) -> str | None:
         """The text of an article, HTML for the newsletters; None where there is none of that id yet (10172)."""
-        for listing in self._market.listings():
+        # Whoever asks has seen the headline, so it is most likely written already.
+        for listing in sorted(self._market.listings(), key=lambda each: each.con_id not in self._articles):
             for article in self.of(listing.con_id):
                 if (article.provider, article.article_id) == (provider, article_id) and article.time_ns <= now_ns:
                     return _body(article, listing)

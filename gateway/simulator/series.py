@@ -48,7 +48,11 @@ class SeriesPrices:
         if listing.con_id not in self._spans:
             past = spans_of(self._series[listing.con_id], listing)
             self._last_day[listing.con_id] = int(past.day[-1])
-            self._spans[listing.con_id] = _continued(past, self._walk.spans(listing), listing)
+            walk = self._walk.spans(listing)
+            # Of a day that is known as a whole nothing is added, not even its evening.
+            is_daily = self._series[listing.con_id].timeframe is Timeframe.D1
+            later = walk.day > past.day[-1] if is_daily else walk.end > past.end[-1]
+            self._spans[listing.con_id] = _continued(past, walk.take(later), listing)
         return self._spans[listing.con_id]
 
     def actions(self, listing: Listing) -> tuple[Action, ...]:
@@ -74,13 +78,16 @@ def spans_of(bars: BarSeries, listing: Listing) -> Spans:
     day = np.where(inside, trading.label[near], local)
     if bars.timeframe is Timeframe.D1:
         # A date without a time stands at midnight of UTC.
-        day = np.where(inside, day, start // DAY_NS)
+        day = np.where(inside & (start % DAY_NS != 0), day, start // DAY_NS)
         row = np.searchsorted(regular.label, day).clip(0, len(regular) - 1)
         keep = regular.label[row] == day
         start, end, is_regular = regular.open[row], regular.close[row], keep
     else:
         row = (np.searchsorted(regular.open, start, side="right") - 1).clip(0, len(regular) - 1)
         is_regular = (start >= regular.open[row]) & (start < regular.close[row])
+        # Bars of nominal length reach into the next one where a session cuts them.
+        end = np.minimum(end, np.append(start[1:], end[-1]))
+        end = np.where(is_regular, np.minimum(end, regular.close[row]), end)
     if not keep.all():
         log.warning("%s: %d daily bars on days without a session left out", listing.long_name, int((~keep).sum()))
     if not keep.any():
@@ -104,10 +111,9 @@ def spans_of(bars: BarSeries, listing: Listing) -> Spans:
     )
 
 
-def _continued(past: Spans, walk: Spans, listing: Listing) -> Spans:
+def _continued(past: Spans, later: Spans, listing: Listing) -> Spans:
     """The past and what of the walk comes after it, brought to the last close."""
     last_end, last_close = int(past.end[-1]), float(past.close[-1])
-    later = walk.take(walk.end > last_end)
     if not len(later):
         return past
     start = np.maximum(later.start, last_end)

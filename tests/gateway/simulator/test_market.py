@@ -1,5 +1,6 @@
 """The market: what it lists, and that what it says depends on the moment and on nothing else."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -159,13 +160,11 @@ def test_steps_join_whatever_pieces_they_are_asked_for_in(data):
     end = start + 20_000 * SECOND
     edges = [start, *sorted(start + cut for cut in cuts), end]
     pieces = [
-        step
-        for after, until in zip(edges, edges[1:], strict=False)
-        for step in market().steps(listing.con_id, after, until)
+        step for after, until in itertools.pairwise(edges) for step in market().steps(listing.con_id, after, until)
     ]
     whole = market().steps(listing.con_id, start, end)
     assert pieces == whole
-    for step, following in zip(whole, whole[1:], strict=False):
+    for step, following in itertools.pairwise(whole):
         assert start < step.end_ns <= end
         assert step.low <= min(step.open, step.close) <= max(step.open, step.close) <= step.high
         if following.start_ns == step.end_ns and market().session(listing.con_id, step.end_ns - 1, False) == (
@@ -226,7 +225,7 @@ def test_prices_look_like_a_markets():
     minutes = np.diff(path.volume[::60])
     assert minutes[:15].mean() > 2 * minutes[150:240].mean() < minutes[-15:].mean()  # The day's volume is a U.
     other = market().tape.spans(the("JPM"))
-    days, rows, mine = np.intersect1d(spans.day[spans.regular], other.day[other.regular], return_indices=True)
+    _days, rows, mine = np.intersect1d(spans.day[spans.regular], other.day[other.regular], return_indices=True)
     splits = np.diff(np.log(other.close[other.regular][mine]))
     calm = np.abs(splits) < 0.3
     assert np.corrcoef(np.diff(np.log(close[rows]))[calm], splits[calm])[0, 1] > 0.3

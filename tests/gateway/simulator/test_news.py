@@ -1,5 +1,7 @@
 """News: the same headlines for whoever asks, never from the future, near the days on which much happened."""
 
+import itertools
+
 import numpy as np
 
 from gateway.simulator.news import PROVIDERS, News
@@ -60,6 +62,6 @@ def test_ticks_get_each_headline_once():
     news = News(market())
     con_id = the("TSLA").con_id
     edges = [ns("2026-01-01") + n * 86_400 * 10**9 for n in range(300)]
-    pieces = [each for a, b in zip(edges, edges[1:], strict=False) for each in news.between(con_id, a, b)]
+    pieces = [each for a, b in itertools.pairwise(edges) for each in news.between(con_id, a, b)]
     assert pieces == news.between(con_id, edges[0], edges[-1])
     assert pieces == News(market()).between(con_id, edges[0], edges[-1])
