@@ -71,13 +71,20 @@ class Exchange:
         self._trading = Trading(market, self.books, self.ledger, policy or FillPolicy(), stamp)
         self._placing = Placing(self._trading)
         self._state = state
-        lived_ns = keeping.restore(state, self._trading, self._placing) if state is not None else 0
+        lived_ns = self._restored(state) if state is not None else 0
         self._timeline = Timeline(self._trading, lived_ns or clock.now_ns(), ZONE)
         known = {account for account, _ in self.books.cash}
         for number, settings in accounts.items():
             if number not in known:
                 self.books.move_cash(self.now_ns, number, settings.currency, settings.cash, "deposit")
         self._end()
+
+    def _restored(self, state: State) -> int:
+        try:
+            return keeping.restore(state, self._trading, self._placing)
+        except BadInput:
+            state.close()
+            raise
 
     @property
     def now_ns(self) -> int:
