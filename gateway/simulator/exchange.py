@@ -22,7 +22,6 @@ from gateway.simulator.lifetimes import SECOND_NS
 from gateway.simulator.placing import Placing
 from gateway.simulator.policy import FillPolicy, RejectRule
 from gateway.simulator.records import (
-    NAN,
     AccountChanged,
     Changed,
     CommissionReport,
@@ -284,9 +283,8 @@ class Exchange:
         return [position.holding() for position in self.books.held(account)]
 
     def mark(self, con_id: int, now_ns: int) -> float:
-        """The price that positions are valued at."""
-        listing = self.market.by_con_id(con_id)
-        return NAN if listing is None else self.books.mark(listing, now_ns)
+        """The price that positions are valued at; NaN before the first."""
+        return self.market.mark(con_id, now_ns)
 
     def account_values(self, account: str, now_ns: int) -> list[tuple[str, str, str]]:
         """(key, value, currency) rows."""

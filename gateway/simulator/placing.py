@@ -78,7 +78,7 @@ class Placing:
             self.trading.facts.append(Opened(answer, margins))
             return
         self.set_next_id(client_id, max(self.next_id(client_id), request.order_id + 1))
-        self._warn(client_id, order, request, listing)
+        self._warn(client_id, request, listing)
         working = self.trading.accept(client_id, request, listing, now_ns)
         if request.transmit:
             self._release_family(working, now_ns)
@@ -131,8 +131,8 @@ class Placing:
             inactive = Changed(client_id, order_id, OrderStatus.INACTIVE, 0.0, 0.0, 0.0, 0, 0, 0.0, "")
             self.trading.facts.append(inactive)
 
-    def _warn(self, client_id: int, sent: WireOrder, request: WireOrder, listing: Listing) -> None:
-        if self.trading.policy.tif_preset and not sent.tif:
+    def _warn(self, client_id: int, request: WireOrder, listing: Listing) -> None:
+        if self.trading.policy.tif_preset and request.tif == "DAY":
             self.trading.facts.append(Told(client_id, request.order_id, *PRESET_TIF))
         if ignores_outside_rth(request, listing):
             request.outside_rth = False

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from domain.adjustments import Action
+from domain.adjustments import Dividend, Split
 from domain.positions import DUST
 from gateway.contract import Contract
 from gateway.simulator.books import Books
@@ -25,7 +25,6 @@ from gateway.simulator.records import (
     Listing,
     OrderStatus,
     PlacedOrder,
-    Quote,
     Step,
     Told,
     WireOrder,
@@ -44,17 +43,19 @@ class Market(Protocol):
 
     def by_con_id(self, con_id: int) -> Listing | None: ...
 
-    def quote(self, con_id: int, now_ns: int) -> Quote: ...
-
     def steps(self, con_id: int, after_ns: int, until_ns: int) -> list[Step]: ...
 
     def session(self, con_id: int, now_ns: int, outside_rth: bool) -> tuple[int, int] | None: ...
 
     def next_open(self, con_id: int, now_ns: int, outside_rth: bool) -> int: ...
 
-    def actions(self, con_id: int) -> tuple[Action, ...]:
-        """Splits and dividends that prices do not contain."""
+    def mark(self, con_id: int, now_ns: int) -> float: ...
+
+    def splits(self, con_id: int) -> tuple[Split, ...]:
+        """Those that prices do not contain."""
         ...
+
+    def dividends(self, con_id: int) -> tuple[Dividend, ...]: ...
 
 
 class Trading:
