@@ -11,7 +11,7 @@ from domain.errors import BadInput
 from domain.positions import DUST
 from gateway.simulator.books import Position
 from gateway.simulator.lifetimes import SECOND_NS, midnight_after, midnight_before, window_at
-from gateway.simulator.matching import opening_of, price_at, trail
+from gateway.simulator.matching import may_react, opening_of, price_at, trail
 from gateway.simulator.records import Listing, Step
 from gateway.simulator.trading import BY_SYSTEM, BY_TRADER, Trading
 from gateway.simulator.working import FOREVER, WorkingOrder
@@ -56,7 +56,7 @@ class Timeline:
     def _match(self, listings: list[int], after_ns: int, until_ns: int) -> None:
         first, last = after_ns - after_ns % SECOND_NS, until_ns + -until_ns % SECOND_NS
         paths = [(con_id, self.trading.market.steps(con_id, first, last)) for con_id in listings]
-        paths = [(con_id, path) for con_id, path in paths if path]
+        paths = [(con_id, path) for con_id, path in paths if path and self._matters(con_id, path)]
         if len(paths) == 1:
             con_id, path = paths[0]
             for piece in path:
@@ -75,6 +75,12 @@ class Timeline:
             for _, con_id, piece in pieces:
                 if after_ns < piece.end_ns <= until_ns:
                     self._meet_rest(con_id, piece)
+
+    def _matters(self, con_id: int, path: list[Step]) -> bool:
+        """Most paths pass all resting orders by, and looking at their extremes costs a tenth of meeting each piece."""
+        low, high = min(step.low for step in path), max(step.high for step in path)
+        until_ns = path[-1].end_ns
+        return any(may_react(working, low, high, until_ns) for working in self.trading.book.live_of(con_id))
 
     def _meet_open(self, con_id: int, piece: Step) -> None:
         opening = None
