@@ -125,8 +125,15 @@ class FakeMarket:
         return tuple(each for each in self.corporate.get(con_id, ()) if isinstance(each, Dividend))
 
     def mark(self, con_id, now_ns):
-        row = int(np.searchsorted(self._starts[con_id], now_ns - SECOND, side="right")) - 1
-        return float(self._seconds[con_id][row, 3] if row >= 0 else self._seconds[con_id][0, 0])
+        """The close of the last second that is over; in a session's first second, its open."""
+        starts, seconds = self._starts[con_id], self._seconds[con_id]
+        row = int(np.searchsorted(starts, now_ns, side="right")) - 1
+        if row < 0:
+            return float(seconds[0, 0])
+        if now_ns >= starts[row] + SECOND:
+            return float(seconds[row, 3])
+        is_first = row == 0 or starts[row - 1] + SECOND < starts[row]
+        return float(seconds[row, 0] if is_first else seconds[row - 1, 3])
 
     def steps(self, con_id, after_ns, until_ns):
         self.asked += 1
