@@ -44,6 +44,7 @@ from gateway.simulator.working import FOREVER, WorkingOrder
 ZONE = "America/New_York"
 MANUAL_CLIENT = 0
 """Whose orders those are that nobody sent through the API; they have order id 0 until they are bound."""
+_NOTICES = (202, 399, 404)
 _SIDES = {"BUY": "BOT", "SELL": "SLD"}
 
 
@@ -316,7 +317,7 @@ class Exchange:
         self._keep()
         facts, trading.facts = trading.facts, []
         # Nobody in the API knows an order without an id; its executions are told.
-        facts = [fact for fact in facts if not (isinstance(fact, Opened | Changed | Told) and _order_id(fact) == 0)]
+        facts = [fact for fact in facts if not _is_of_unnamed(fact)]
         for (account, con_id), listing in trading.touched_positions.items():
             position = self.books.positions.get((account, con_id))
             flat = Holding(account, listing, 0.0, 0.0, 0.0)
@@ -338,8 +339,13 @@ class Exchange:
             changed.clear()
 
 
-def _order_id(fact: Opened | Changed | Told) -> int:
-    return fact.order.order_id if isinstance(fact, Opened) else fact.order_id
+def _is_of_unnamed(fact: Fact) -> bool:
+    """Whether it tells of an order without an id; a refusal of the id 0 itself does not."""
+    if isinstance(fact, Opened):
+        return fact.order.order_id == 0 and fact.margins is None
+    if isinstance(fact, Told):
+        return fact.order_id == 0 and fact.code in _NOTICES
+    return isinstance(fact, Changed) and fact.order_id == 0 and fact.perm_id != 0
 
 
 __all__ = ["AccountSettings", "Exchange", "FillPolicy", "RejectRule", "State"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from domain.errors import BadInput
@@ -155,10 +156,12 @@ class Placing:
             return
         if ignores_outside_rth(request, working.listing):
             request.outside_rth = False
-        order.request = replace(
+        changed = replace(
             request, oca_group=old.oca_group, oca_type=old.oca_type, parent_id=old.parent_id, contract=old.contract
         )
-        self.trading.modified(working, now_ns)
+        if changed.order_type == "TRAIL LIMIT" and math.isnan(changed.limit_price_offset):
+            changed.limit_price_offset = old.limit_price_offset if changed.limit_price == old.limit_price else math.nan
+        self.trading.modify(working, changed, now_ns)
         if working.transmitted:
             self.trading.facts += [working.opened(), working.changed()]
         elif request.transmit:

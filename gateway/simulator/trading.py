@@ -149,7 +149,7 @@ class Trading:
             distance = price * share if is_set(request.trailing_percent) else request.aux_price
             stop = price + working.sign * distance
             order.stop_price = on_tick(stop, tick_at(working, stop))
-        if request.order_type == "TRAIL LIMIT" and request.limit_price_offset != request.limit_price_offset:
+        if request.order_type == "TRAIL LIMIT" and math.isnan(request.limit_price_offset):
             offset = working.sign * (request.limit_price - order.stop_price)
             order.request = replace(request, limit_price_offset=offset)
 
@@ -320,8 +320,12 @@ class Trading:
         self.changed(other)
         self.facts += [other.opened(), other.changed()]
 
-    def modified(self, working: WorkingOrder, now_ns: int) -> None:
-        """The request of an order that lives has been replaced."""
+    def modify(self, working: WorkingOrder, request: WireOrder, now_ns: int) -> None:
+        """Replace the request of an order that lives. A trailing stop stays where it got, unless its terms change."""
+        keeps_stop = working.request.order_type in TRAILS and all(
+            repr(getattr(working.request, name)) == repr(getattr(request, name)) for name in _TRAILING_TERMS
+        )
+        working.order.request = request
         self.ledger.append("change", now_ns, **order_terms(working.order))
         if working.transmitted and not working.waits:
             starts, ends, window = lifetime(
@@ -330,7 +334,7 @@ class Trading:
             working.starts_ns, working.ends_ns, working.window = starts, ends, window
             working.meets_ns = max(starts, now_ns + round(self.policy.delay_seconds * SECOND_NS))
             working.is_placed = max(starts, window[0]) <= now_ns
-            if working.request.order_type in STOPS and not working.order.triggered:
+            if working.request.order_type in STOPS and not working.order.triggered and not keeps_stop:
                 self._set_stop(working, now_ns)
             self.stand(working)
         self.changed(working)
@@ -377,6 +381,7 @@ class Trading:
         self.touched_positions[account, listing.con_id] = listing
 
 
+_TRAILING_TERMS = ("aux_price", "trailing_percent", "trail_stop_price", "limit_price_offset")
 LOCATING = (
     "Order held while securities are located: shares for this order are not immediately available for short sale."
 )
