@@ -5,9 +5,18 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from domain.adjustments import Dividend, Split
 from gateway.simulator.clock import ManualClock
@@ -272,10 +281,14 @@ class ExchangeMachine(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-ExchangeMachine.TestCase.settings = settings(
-    max_examples=int(os.environ.get("EXCHANGE_EXAMPLES", "25")),
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
-TestExchangeMachine = ExchangeMachine.TestCase
+FEW = settings(max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(FEW, max_examples=int(os.environ.get("EXCHANGE_EXAMPLES", "1000")))
+
+
+def test_the_books_agree_whatever_happens():
+    run_state_machine_as_test(ExchangeMachine, settings=FEW)
+
+
+@pytest.mark.exhaustive
+def test_the_books_agree_whatever_happens_often():
+    run_state_machine_as_test(ExchangeMachine, settings=MANY)
