@@ -16,8 +16,6 @@ ACCOUNT_SECONDS = 180
 PNL_SECONDS = 1.0
 """Profit and loss is told again after so long, real time."""
 
-_LEDGER_TAGS = "$LEDGER"
-
 
 # Names
 
@@ -26,8 +24,8 @@ def tell_accounts(session: Session) -> None:
     session.send(messages.managed_accounts(session.version, session.simulator.settings.accounts))
 
 
-@answers(requests.ManagedAccounts)
-def managed_accounts(session: Session, request: requests.ManagedAccounts) -> None:
+@answers(requests.ManagedAccts)
+def managed_accounts(session: Session, request: requests.ManagedAccts) -> None:
     tell_accounts(session)
 
 
@@ -130,7 +128,7 @@ class AccountUpdatesMulti:
         for key, value, currency in session.simulator.exchange.account_values(self.account, now_ns):
             session.send(
                 messages.account_update_multi(
-                    session.version, self._request.req_id, self.account, self._request.model_code, key, value, currency
+                    session.version, self._request.req_id, self.account, self._request.model, key, value, currency
                 )
             )
 

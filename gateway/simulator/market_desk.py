@@ -143,10 +143,10 @@ def _same(new: float, old: float | None) -> bool:
 
 @answers(requests.MarketDataType)
 def market_data_type(session: Session, request: requests.MarketDataType) -> None:
-    if request.type not in (LIVE, FROZEN, DELAYED, DELAYED_FROZEN):
-        session.error(-1, 321, f"Error validating request.-'cE' : cause - Invalid market data type {request.type}.")
+    if request.kind not in (LIVE, FROZEN, DELAYED, DELAYED_FROZEN):
+        session.error(-1, 321, f"Error validating request.-'cE' : cause - Invalid market data type {request.kind}.")
         return
-    session.market_data_type = request.type
+    session.market_data_type = request.kind
 
 
 @answers(requests.MarketData)
@@ -231,7 +231,7 @@ class RealTimeBars:
         session, request = self._session, self._request
         after_ns, self._until_ns = self._until_ns, until_ns
         for bar in session.simulator.five_second_bars(
-            self._listing, request.what_to_show, request.use_rth, after_ns, until_ns
+            self._listing, request.what, request.use_rth, after_ns, until_ns
         ):
             session.send(messages.realtime_bar(session.version, request.req_id, bar))
 
@@ -245,11 +245,11 @@ def real_time_bars(session: Session, request: requests.RealTimeBars) -> None:
     listing = the_listing(session, request_id, request.contract)
     if listing is None:
         return
-    if request.what_to_show not in ("TRADES", "MIDPOINT", "BID", "ASK"):
-        text = f"Error validating request.-'bY' : cause - What to show '{request.what_to_show}' is invalid."
+    if request.what not in ("TRADES", "MIDPOINT", "BID", "ASK"):
+        text = f"Error validating request.-'bY' : cause - What to show '{request.what}' is invalid."
         session.error(request_id, 321, text)
         return
-    if listing.contract.sec_type == "CASH" and request.what_to_show == "TRADES":
+    if listing.contract.sec_type == "CASH" and request.what == "TRADES":
         session.error(request_id, 420, "Invalid Real-time Query:No historical data permissions: TRADES of CASH")
         return
     if not has_free_line(session, request_id):

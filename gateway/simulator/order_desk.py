@@ -157,9 +157,7 @@ def status_of(order: PlacedOrder) -> Changed:
 
 
 def tell(simulator: Simulator, facts: list[Fact]) -> None:
-    """Each fact to whom it concerns, in order; with `status_first` a status goes before the execution it tells of."""
-    if simulator.settings.status_first:
-        facts = _statuses_first(facts)
+    """Each fact to whom it concerns, in order."""
     for fact in facts:
         match fact:
             case HoldingChanged(holding):
@@ -205,21 +203,6 @@ def _owner(fact: Opened | Changed | Executed | Charged | Told) -> int:
             return execution.client_id
         case _:
             return fact.client_id
-
-
-def _statuses_first(facts: list[Fact]) -> list[Fact]:
-    """Each execution after the status that follows it."""
-    told: list[Fact] = []
-    held: list[Fact] = []
-    for fact in facts:
-        if isinstance(fact, Executed):
-            held.append(fact)
-            continue
-        told.append(fact)
-        if isinstance(fact, Changed):
-            told += held
-            held = []
-    return told + held
 
 
 __all__ = ["resend_orders", "status_of", "tell", "tell_next_id", "tell_orders"]

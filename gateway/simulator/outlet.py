@@ -12,6 +12,8 @@ from itertools import count
 from random import Random
 from typing import TYPE_CHECKING
 
+from gateway.simulator import wire
+
 if TYPE_CHECKING:
     from gateway.simulator.faults import Faults
 
@@ -137,17 +139,17 @@ class Outlet:
         if self._faults.message_rules:
             self._put_by_rules(payload)
         else:
-            self._append(_framed(payload))
+            self._append(wire.frame(payload))
         if self._overtaken and self.ending is None and payload not in self._overtaken:
             late, self._overtaken = self._overtaken, []
             for each in late:
-                self._append(_framed(each))
+                self._append(wire.frame(each))
         self.messages += 1
         if self._faults.drop_rules:
             self._drop_by_rules()
 
     def put_handshake(self, answer: bytes) -> None:
-        self._append(_framed(answer))
+        self._append(wire.frame(answer))
 
     def end(self, ending: Ending) -> None:
         """The first ending counts, but an abort."""
@@ -200,13 +202,13 @@ class Outlet:
 
     def _release_delayed(self, now: float) -> None:
         while self._delayed and self._delayed[0][0] <= now:
-            self._append(_framed(heapq.heappop(self._delayed)[2]))
+            self._append(wire.frame(heapq.heappop(self._delayed)[2]))
 
     def _put_by_rules(self, payload: bytes) -> None:
         message = message_id(payload)
         rule = next((each for each in self._faults.message_rules if each.takes(message, self.client)), None)
         if rule is None:
-            self._append(_framed(payload))
+            self._append(wire.frame(payload))
             return
         rule.left -= 1
         self._faults.forget_spent_rules()
@@ -214,20 +216,20 @@ class Outlet:
             case Act.SWALLOW:
                 pass
             case Act.DUP:
-                self._append(_framed(payload))
-                self._append(_framed(payload))
+                self._append(wire.frame(payload))
+                self._append(wire.frame(payload))
             case Act.REORDER:
                 self._overtaken.append(payload)
             case Act.DELAY:
                 heapq.heappush(self._delayed, (self._monotonic() + rule.amount, next(self._order), payload))
             case Act.GARBLE:
-                self._append(_framed(_garbled(payload, round(rule.amount), self._faults.random)))
+                self._append(wire.frame(_garbled(payload, round(rule.amount), self._faults.random)))
             case Act.FIELDS:
-                self._append(_framed(_refielded(payload, round(rule.amount))))
+                self._append(wire.frame(_refielded(payload, round(rule.amount))))
             case Act.BIGLEN:
                 self._append(struct.pack(">I", round(rule.amount)) + payload)
             case Act.TRUNCATE:
-                frame = _framed(payload)
+                frame = wire.frame(payload)
                 self._append(frame[: max(1, min(len(frame) - 1, round(rule.amount) or len(frame) // 2))])
                 self.end(Ending.CLOSE)
 
@@ -243,10 +245,6 @@ class Outlet:
 def message_id(payload: bytes) -> int:
     head = payload.split(b"\0", 1)[0]
     return int(head) if head.isdigit() else -1
-
-
-def _framed(payload: bytes) -> bytes:
-    return struct.pack(">I", len(payload)) + payload
 
 
 def _garbled(payload: bytes, amount: int, random: Random) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import struct
 from collections import Counter
 from collections.abc import Callable
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PREFIX = b"API\0"
-_HELLO = re.compile(rb"v(\d{1,6})\.\.(\d{1,6})(?: (.*))?", re.DOTALL)
+_PREFIX = wire.GREETING
 _ZONE = ZoneInfo("America/New_York")
 
 
@@ -172,11 +170,11 @@ class Session:
         return frame
 
     def _take_hello(self, frame: bytes) -> None:
-        hello = _HELLO.fullmatch(frame)
-        if hello is None:
-            self.refuse(f"its handshake is {frame[:60]!r}, not v100..176")
+        try:
+            lowest, highest, options = wire.version_range(frame)
+        except wire.BadGreeting as error:
+            self.refuse(str(error))
             return
-        lowest, highest = int(hello[1]), int(hello[2])
         version = min(highest, self.simulator.settings.max_version)
         if version == 158:
             version = 157  # A client library reads 158's orders with 159's layout.
@@ -184,7 +182,7 @@ class Session:
             self.refuse(f"it speaks versions {lowest} to {highest}, the simulator {OLDEST_VERSION} to {version}")
             return
         self.version = version
-        self._paced = b"+PACEAPI" in (hello[3] or b"")
+        self._paced = "+PACEAPI" in options
         self.phase = Phase.START
         moment = datetime.fromtimestamp(self.simulator.told_seconds(), _ZONE)
         text = f"{moment:%Y%m%d %H:%M:%S} {moment.tzname()}"
@@ -201,13 +199,16 @@ class Session:
             return
         try:
             request = requests.parse(self.version, wire.split(frame))
-        except requests.UnknownRequest as error:
-            log.warning("simulator: %s: %s", self, error)
-            return
         except requests.BadRequest as error:
             log.warning("simulator: %s: %s", self, error)
             if self.phase is Phase.READY:
-                self.error(-1, 320, f"Error reading request: {error}")
+                self.error(-1 if error.req_id is None else error.req_id, 320, f"Error reading request. {error}")
+            return
+        except wire.WireError as error:
+            log.warning("simulator: %s: %s", self, error)
+            return
+        if isinstance(request, requests.Unknown):
+            log.warning("simulator: %s: message id %d is unknown", self, request.id)
             return
         if self.phase is Phase.START:
             if isinstance(request, requests.StartApi):

@@ -38,7 +38,6 @@ class Settings:
     clients: int = 32
     history_pacing: bool = True
     strict_history: bool = False
-    status_first: bool = False
     sample_seconds: float = 0.25
     """How often, in real time, a changed quote is told."""
     restart_at: str = ""
