@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from gateway.simulator import messages, requests
 from gateway.simulator.records import Holding
@@ -11,6 +13,7 @@ from gateway.simulator.session import Session, answers
 if TYPE_CHECKING:
     from gateway.simulator.simulator import Simulator
 
+_NEW_YORK = ZoneInfo("America/New_York")
 ACCOUNT_SECONDS = 180
 """Account values are told again after so long, exchange time."""
 PNL_SECONDS = 1.0
@@ -83,15 +86,22 @@ def tell_account(session: Session, account: str) -> None:
     simulator = session.simulator
     now_ns = simulator.now_ns()
     for key, value, currency in simulator.exchange.account_values(account, now_ns):
-        session.send(messages.account_value(session.version, key, value, currency, account))
+        session.send(messages.account_value(session.version, account, key, value, currency))
     for holding in simulator.exchange.holdings(account):
         tell_portfolio(session, holding)
-    session.send(messages.account_update_time(session.version, now_ns))
+    session.send(messages.account_update_time(session.version, _clock(now_ns)))
 
 
 def tell_portfolio(session: Session, holding: Holding) -> None:
-    price = session.simulator.exchange.mark(holding.listing.con_id, session.simulator.now_ns())
-    session.send(messages.portfolio_value(session.version, holding, price))
+    listing = holding.listing
+    price = session.simulator.market.mark(listing.con_id, session.simulator.now_ns())
+    value = holding.quantity * price * listing.multiplier
+    gain = holding.quantity * (price - holding.average_price) * listing.multiplier
+    session.send(messages.portfolio_value(session.version, holding, price, value, gain))
+
+
+def _clock(now_ns: int) -> str:
+    return f"{datetime.fromtimestamp(now_ns / 1e9, _NEW_YORK):%H:%M}"
 
 
 @answers(requests.AccountUpdates)
@@ -195,7 +205,9 @@ def account_summary(session: Session, request: requests.AccountSummary) -> None:
         return
     if len(subscriptions.of_kind("summary")) >= 2 and subscriptions.get("summary", request.req_id) is None:
         session.error(
-            request.req_id, 322, "Error processing request.-'cL' : cause - Maximum number of account summary requests exceeded"
+            request.req_id,
+            322,
+            "Error processing request.-'cL' : cause - Maximum number of account summary requests exceeded",
         )
         return
     stream = Summary(session, request)
@@ -274,6 +286,19 @@ def cancel_pnl_single(session: Session, request: requests.CancelPnlSingle) -> No
     session.subscriptions.remove("pnl single", request.req_id)
 
 
+class PositionsMulti:
+    """Told when a position changes, so that nothing is ever due."""
+
+    is_data = False
+
+    def __init__(self, account: str, model: str) -> None:
+        self.account = account
+        self.model = model
+
+    def advance(self, now_ns: int, real_seconds: float) -> None:
+        pass
+
+
 # Changes
 
 
@@ -283,19 +308,61 @@ def holding_changed(simulator: Simulator, holding: Holding) -> None:
             session.send(messages.position(session.version, holding))
         if _follows(session, holding.account):
             tell_portfolio(session, holding)
+        for request_id in session.subscriptions.ids("positions"):
+            stream = session.subscriptions.get("positions", request_id)
+            if isinstance(stream, PositionsMulti) and stream.account == holding.account:
+                session.send(messages.position_multi(session.version, request_id, holding, stream.model))
 
 
 def account_changed(simulator: Simulator, account: str) -> None:
     for session in list(simulator.by_client.values()):
         if _follows(session, account):
             for key, value, currency in simulator.exchange.account_values(account, simulator.now_ns()):
-                session.send(messages.account_value(session.version, key, value, currency, account))
-            session.send(messages.account_update_time(session.version, simulator.now_ns()))
+                session.send(messages.account_value(session.version, account, key, value, currency))
+            session.send(messages.account_update_time(session.version, _clock(simulator.now_ns())))
 
 
 def _follows(session: Session, account: str) -> bool:
     stream = session.subscriptions.get("account", 0)
     return isinstance(stream, AccountUpdates) and stream.account == account
+
+
+# Positions of one account or model
+
+
+@answers(requests.PositionsMulti)
+def positions_multi(session: Session, request: requests.PositionsMulti) -> None:
+    account = named_account(session, request.account)
+    if account is None:
+        session.error(
+            request.req_id, 321, f"Error validating request.-'bG' : cause - Invalid account code '{request.account}'."
+        )
+        return
+    session.simulator.catch_up()
+    for holding in session.simulator.exchange.holdings(account):
+        session.send(messages.position_multi(session.version, request.req_id, holding, request.model))
+    session.send(messages.position_multi_end(session.version, request.req_id))
+    session.subscriptions.add("positions", request.req_id, PositionsMulti(account, request.model))
+
+
+@answers(requests.CancelPositionsMulti)
+def cancel_positions_multi(session: Session, request: requests.CancelPositionsMulti) -> None:
+    session.subscriptions.remove("positions", request.req_id)
+
+
+@answers(requests.FamilyCodes)
+def family_codes(session: Session, request: requests.FamilyCodes) -> None:
+    session.send(messages.family_codes(session.version, [(each, "") for each in session.simulator.settings.accounts]))
+
+
+@answers(requests.UserInfo)
+def user_info(session: Session, request: requests.UserInfo) -> None:
+    session.send(messages.user_info(session.version, request.req_id))
+
+
+@answers(requests.ServerLogLevel)
+def server_log_level(session: Session, request: requests.ServerLogLevel) -> None:
+    """Taken, and without effect: the simulator's log is the host's."""
 
 
 __all__ = ["account_changed", "holding_changed", "named_account", "tell_accounts"]

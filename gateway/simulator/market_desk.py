@@ -92,9 +92,8 @@ class Ticks:
             (types.last, types.last_size, quote.last, quote.last_size, told and told.last, told and told.last_size),
         ):
             if not _same(price, old_price):
-                known = not math.isnan(price)
-                put(messages.tick_price(version, request_id, price_type, price if known else -1.0, size if known else 0))
-                put(messages.tick_size(version, request_id, size_type, size if known else 0))
+                put(messages.tick_price(version, request_id, price_type, price, size))
+                put(messages.tick_size(version, request_id, size_type, size))
             elif not _same(size, old_size):
                 put(messages.tick_size(version, request_id, size_type, size))
         for price_type, price, old_price in (
@@ -168,7 +167,7 @@ def market_data(session: Session, request: requests.MarketData) -> None:
     session.send(messages.market_data_type(session.version, request_id, kind))
     stream.advance(session.simulator.now_ns(), session.simulator.monotonic())
     if request.snapshot:
-        session.send(messages.tick_snapshot_end(session.version, request_id))
+        session.send(messages.snapshot_end(session.version, request_id))
     else:
         session.subscriptions.add("market data", request_id, stream)
 
@@ -233,7 +232,7 @@ class RealTimeBars:
         for bar in session.simulator.five_second_bars(
             self._listing, request.what, request.use_rth, after_ns, until_ns
         ):
-            session.send(messages.realtime_bar(session.version, request.req_id, bar))
+            session.send(messages.realtime_bar(session.version, request.req_id, *bar))
 
 
 @answers(requests.RealTimeBars)

@@ -10,9 +10,7 @@ from gateway.simulator.records import (
     AccountChanged,
     Changed,
     Charged,
-    CommissionReport,
     Executed,
-    Execution,
     Fact,
     HoldingChanged,
     Opened,
@@ -120,7 +118,7 @@ def executions(session: Session, request: requests.Executions) -> None:
     simulator = session.simulator
     simulator.catch_up()
     for execution in simulator.exchange.executions(request):
-        session.send(messages.exec_details(session.version, request.req_id, execution))
+        session.send(messages.exec_details(session.version, execution, request.req_id))
         report = simulator.exchange.commission_of(execution.exec_id)
         if report is not None:
             session.send(messages.commission_report(session.version, report))
@@ -135,22 +133,7 @@ def resend_orders(session: Session) -> None:
 def tell_orders(session: Session, orders: Iterable[PlacedOrder]) -> None:
     for order in orders:
         session.send(messages.open_order(session.version, order))
-        session.send(messages.order_status(session.version, status_of(order)))
-
-
-def status_of(order: PlacedOrder) -> Changed:
-    return Changed(
-        order.client_id,
-        order.order_id,
-        order.status,
-        order.filled,
-        order.remaining,
-        order.average_price,
-        order.perm_id,
-        order.request.parent_id,
-        order.last_price,
-        order.why_held,
-    )
+        session.send(messages.order_status(session.version, messages.standing(order)))
 
 
 # What happens
@@ -176,7 +159,7 @@ def _message(session: Session, fact: Opened | Changed | Executed | Charged | Tol
         case Changed():
             return messages.order_status(session.version, fact)
         case Executed(execution):
-            return messages.exec_details(session.version, -1, execution)
+            return messages.exec_details(session.version, execution)
         case Charged(report, _):
             return messages.commission_report(session.version, report)
         case Told(_, order_id, code, text):
@@ -205,4 +188,4 @@ def _owner(fact: Opened | Changed | Executed | Charged | Told) -> int:
             return fact.client_id
 
 
-__all__ = ["resend_orders", "status_of", "tell", "tell_next_id", "tell_orders"]
+__all__ = ["resend_orders", "tell", "tell_next_id", "tell_orders"]

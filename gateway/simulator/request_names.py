@@ -5,11 +5,7 @@ from __future__ import annotations
 from domain.errors import UnknownName
 from gateway.simulator import requests
 
-REQUEST_NAMES = {
-    name.lower(): name
-    for name, value in vars(requests).items()
-    if isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields")
-}
+REQUEST_NAMES = {row.request.__name__.lower(): row.request.__name__ for row in requests.TABLE.values()}
 
 
 def request_name(given: str) -> str:
@@ -18,3 +14,6 @@ def request_name(given: str) -> str:
     if plain not in REQUEST_NAMES:
         raise UnknownName("request", given, REQUEST_NAMES.values())
     return REQUEST_NAMES[plain]
+
+
+__all__ = ["REQUEST_NAMES", "request_name"]
