@@ -140,14 +140,14 @@ class Faults:
     refused_until: float = 0.0
     mute_handshakes: int = 0
     early_closes: int = 0
-    in_use: dict[int | None, float] = field(default_factory=dict)
+    held_ids: dict[int | None, float] = field(default_factory=dict)
     ghost_seconds: float = 0.0
     id_rollback: int = 0
     clock_skew: float = 0.0
 
     connected_to_ib: bool = True
     broken_farms: set[str] = field(default_factory=set)
-    no_data: Counter[str] = field(default_factory=Counter)
+    empty_answers: Counter[str] = field(default_factory=Counter)
     paced_requests: int = 0
     log: list[tuple[int, str, dict[str, object]]] = field(default_factory=list)
 
@@ -180,7 +180,7 @@ class Faults:
     def is_in_use(self, client: int) -> bool:
         """Whether a client id is held by a session that is not there (any more)."""
         now = self.monotonic()
-        return now < max(self.in_use.get(None, 0.0), self.in_use.get(client, 0.0))
+        return now < max(self.held_ids.get(None, 0.0), self.held_ids.get(client, 0.0))
 
     def is_refusing(self) -> bool:
         return self.monotonic() < self.refused_until

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.simulator import history, messages, requests
+from gateway.simulator import messages, requests
 from gateway.simulator.records import Listing
 from gateway.simulator.reference_desk import the_listing
 from gateway.simulator.service_faults import finds_no_data

@@ -29,7 +29,7 @@ def ids(messages: list[list[str]]) -> list[str]:
 
 def test_refused_connections_are_refused_by_the_system_and_taken_again_later():
     with start_simulator() as handle, RawClient(handle.port) as standing:
-        handle.faults.refuse(0.4)
+        handle.faults.refuse(0.8)
         end = time.monotonic() + 10
         while True:
             try:
@@ -37,6 +37,7 @@ def test_refused_connections_are_refused_by_the_system_and_taken_again_later():
             except ConnectionRefusedError:
                 break
             assert time.monotonic() < end
+            time.sleep(0.02)
         standing.say(*CURRENT_TIME)
         standing.until(49)
         while True:
