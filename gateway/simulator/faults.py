@@ -70,7 +70,7 @@ def _checked(name: str, key: str, value: object, wanted: Any) -> object:
     for kind in choices:
         plain = getattr(kind, "__origin__", kind)
         if plain is float and isinstance(value, int | float) and not isinstance(value, bool):
-            if value != value or (value < 0 and key in ("seconds", "ms", "gap_ms")):
+            if value != value or (value < 0 and key in ("seconds", "ms", "gap_ms", "count")):
                 break
             return float(value)
         if plain is int and isinstance(value, bool):
@@ -142,7 +142,6 @@ class Faults:
     early_closes: int = 0
     held_ids: dict[int | None, float] = field(default_factory=dict)
     ghost_seconds: float = 0.0
-    id_rollback: int = 0
     clock_skew: float = 0.0
 
     connected_to_ib: bool = True
@@ -155,7 +154,7 @@ class Faults:
         """Do a verb now."""
         action = bind(name, arguments)
         with self.simulator.lock:
-            self.log.append((self.simulator.clock.now_ns(), name, dict(arguments)))
+            self.log.append((self.simulator.now_ns(), name, dict(arguments)))
             log.info("fault: %s %s", name, dict(arguments) or "")
             action(self.simulator)
         self.simulator.wake()

@@ -33,8 +33,7 @@ READ_ONLY = "The API interface is currently in Read-Only mode."
 
 
 def tell_next_id(session: Session) -> None:
-    number = session.simulator.exchange.next_order_id(session.client_id) - session.simulator.faults.id_rollback
-    session.send(messages.next_valid_id(session.version, max(1, number)))
+    session.send(messages.next_valid_id(session.version, session.simulator.exchange.next_order_id(session.client_id)))
 
 
 @answers(requests.Ids)
@@ -102,7 +101,11 @@ def auto_open_orders(session: Session, request: requests.AutoOpenOrders) -> None
     if session.client_id != 0:
         session.error(-1, 321, "Error validating request.-'bO' : cause - Only client 0 may bind orders.")
         return
+    simulator = session.simulator
     session.subscriptions.auto_open_orders = request.bind
+    simulator.exchange.binds_later = request.bind
+    if request.bind:
+        simulator.tell(simulator.exchange.bind_external(simulator.catch_up()))
 
 
 @answers(requests.CompletedOrders)

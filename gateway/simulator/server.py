@@ -383,6 +383,9 @@ def start_simulator(
     books = {number: AccountSettings(cash=chosen.cash, currency=chosen.currency) for number in chosen.accounts}
     kept = State(state) if state is not None else None
     exchange = Exchange(priced, ticking, books, seed=seed, state=kept)
+    if isinstance(ticking, RunningClock) and exchange.now_ns > ticking.now_ns():
+        log.info("simulator: exchange time goes on from where the state file left it")
+        ticking.set(now_ns=exchange.now_ns)
     simulator = Simulator(priced, exchange, ticking, chosen, scenario=played)
     return _serve(Server(simulator, host, port, control_port))
 

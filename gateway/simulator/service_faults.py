@@ -77,12 +77,13 @@ def farm(simulator: Simulator, code: int, name: str = "") -> None:
 
 @verb
 def restart(simulator: Simulator, seconds: float = 60.0, id_rollback: int = 0) -> None:
-    """The gateway restarts: 1100, all connections end, refused for so many real seconds. `id_rollback` lowers the next
-    order id that is told afterwards, as if the last ids had never been used."""
+    """The gateway restarts: 1100, all connections end, refused for so many real seconds. `id_rollback` lowers each
+    client's next order id, as if the last ones had never been used."""
     simulator.broadcast(1100, _NOTICES[1100])
     for session in list(simulator.sessions.values()):
         session.end()
-    simulator.faults.id_rollback = id_rollback
+    for client_id in simulator.known_clients:
+        simulator.exchange.roll_back_ids(client_id, id_rollback)
     simulator.faults.refused_until = simulator.faults.monotonic() + seconds
     simulator.faults.connected_to_ib = True
     simulator.restarts += 1

@@ -61,6 +61,7 @@ class Simulator:
         self.wake: Callable[[], None] = lambda: None
         self.sessions: dict[int, Session] = {}
         self.by_client: dict[int, Session] = {}
+        self.known_clients: set[int] = set()
         self.dirty: set[Session] = set()
         self.messages_sent = 0
         self.connections = 0
@@ -180,6 +181,7 @@ class Simulator:
         if client_id in self.by_client or self.faults.is_in_use(client_id):
             return False
         self.by_client[client_id] = session
+        self.known_clients.add(client_id)
         return True
 
     def greet(self, session: Session) -> None:

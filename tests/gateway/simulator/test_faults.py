@@ -141,7 +141,7 @@ def test_a_restart_ends_all_refuses_and_comes_back_with_lower_ids():
     with start_simulator() as handle:
         with RawClient(handle.port) as client:
             client.until(4, 2, -1, 2158)
-            handle.call(lambda simulator: simulator.exchange.reserve(1, 100))
+            handle.call(lambda simulator: simulator.exchange.reserve_order_ids(1, 100))
             client.say(8, 1, 1)
             next_id = int(client.until(9)[-1][2])
             handle.faults.restart(seconds=0.3, id_rollback=4)
