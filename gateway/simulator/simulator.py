@@ -112,7 +112,11 @@ class Simulator:
             session.check_patience()
             session.work()
             if session.is_ready:
-                session.subscriptions.advance(now_ns, real, data_flows=flows)
+                try:
+                    session.subscriptions.advance(now_ns, real, data_flows=flows)
+                except Exception:
+                    log.exception("simulator: %s: a subscription failed, and is ended with the others", session)
+                    session.subscriptions.clear()
 
     def pass_time(self, seconds: float) -> None:
         """Move a clock that stands still, and act on it."""
