@@ -93,7 +93,7 @@ def _start(options: dict[str, Any]) -> SimulatorHandle:
         start_ns = start_of(options["start"])
         return start_simulator(
             host=host,
-            port=_port(port, "--port"),
+            port=_port(port, "--port") or 0,
             control_port=_port(options["control_port"], "--control-port"),
             market=_market(options["prices"], seed, start_ns),
             start_ns=start_ns,
