@@ -386,18 +386,18 @@ def start_simulator(
     if isinstance(ticking, RunningClock) and exchange.now_ns > ticking.now_ns():
         log.info("simulator: exchange time goes on from where the state file left it")
         ticking.set(now_ns=exchange.now_ns)
-    characters = universe(_date(ticking.now_ns())).characters
+    characters = universe(date_of(ticking.now_ns())).characters
     simulator = Simulator(priced, exchange, ticking, chosen, characters=characters, scenario=played)
     return _serve(Server(simulator, host, port, control_port))
 
 
 def walk_market(seed: int, start_ns: int) -> Market:
     """The built-in contracts as of a day, at prices made up from a seed."""
-    known = universe(_date(start_ns))
+    known = universe(date_of(start_ns))
     return Market(known.listings, WalkPrices(seed, known.characters), seed)
 
 
-def _date(now_ns: int) -> date:
+def date_of(now_ns: int) -> date:
     return datetime.fromtimestamp(now_ns / 1e9, UTC).date()
 
 
@@ -424,4 +424,4 @@ def _serve(server: Server) -> SimulatorHandle:
     return SimulatorHandle(server, thread)
 
 
-__all__ = ["DEFAULT_START_NS", "Server", "SimulatorHandle", "start_simulator", "walk_market"]
+__all__ = ["DEFAULT_START_NS", "Server", "SimulatorHandle", "date_of", "start_simulator", "walk_market"]

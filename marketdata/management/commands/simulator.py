@@ -164,8 +164,8 @@ def _market(prices: str, seed: int, start_ns: int) -> Market:
     if prices == "walk":
         return walk_market(seed, start_ns)
     if prices == "store":
-        return store_market(seed)
-    return folder_market(Path(prices), seed)
+        return store_market(seed, start_ns)
+    return folder_market(Path(prices), seed, start_ns)
 
 
 def _state(given: str, port: int) -> Path | None:
