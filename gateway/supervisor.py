@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from gateway.codes import CONNECTIVITY_LOST, RESTORED_DATA_KEPT, RESTORED_DATA_LOST, SUBSCRIPTION_LOST, Family
+from gateway.codes import CONNECTIVITY_LOST, NO_DATA, RESTORED_DATA_KEPT, RESTORED_DATA_LOST, SUBSCRIPTION_LOST, Family
 from gateway.errors import BadFrame, ConnectionLost, GatewayError, NoAnswer, NotReady, OperatorNeeded
 from gateway.events import Event, Notice, StateChanged, SubscriptionEnded
 from gateway.library import Library
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _KEPT_NOTICES = 50
 # IB needs a moment before it streams again what it just refused or took away.
 _ASK_AGAIN_SECONDS = 5.0
+_LOOK_AGAIN_SECONDS = 30.0
 _TICKS_FLOW_SECONDS = 30.0
 _DELAYED = (3, 4)
 _DATA_ARRIVES_LATE = 10089
@@ -295,6 +296,10 @@ class Supervisor:
         self._resync.set()
 
     def _on_subscription_notice(self, session: Session, subscription: Subscription, notice: Notice) -> None:
+        if notice.words == NO_DATA:  # a kept history that found no bar is none; there may be one later
+            session.unsubscribe(subscription, tell=False)
+            self._later(_LOOK_AGAIN_SECONDS, lambda: self._ask_again(session, subscription))
+            return
         if notice.family is Family.NOTE or (
             notice.code == _DATA_ARRIVES_LATE and self.settings.market_data_type in _DELAYED
         ):

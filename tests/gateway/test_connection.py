@@ -153,6 +153,7 @@ def test_no_data_while_the_farm_is_down_proves_nothing(gateway, connection):
     with pytest.raises(TryLater, match="farm is down"):
         connection.history(MINUTES)
     gateway.faults.farm(2106)
+    gateway.call(lambda simulator: simulator.faults.empty_answers.clear())
     until(lambda: all(farm.status == "ok" for farm in connection.snapshot().farms))
 
 
@@ -209,7 +210,7 @@ def test_account_values_and_summary_are_told(connection):
 def test_quotes_stream_as_whole_pictures(gateway, connection):
     heard = Heard(connection)
     number = connection.subscribe_quotes(AAPL)
-    quote = heard.first(QuoteChanged, lambda event: event.subscription == number and event.bid > 0)
+    quote = heard.first(QuoteChanged, lambda event: event.subscription == number and event.bid > 0 and event.ask > 0)
     assert quote.bid < quote.ask
     before = len(heard.of(QuoteChanged))
     for _ in range(20):
