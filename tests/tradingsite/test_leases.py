@@ -1,4 +1,4 @@
-"""Never two who may act, whatever pauses whom: by a state machine, by processes that race, and by one that is stopped."""
+"""Never two who may act, whatever pauses whom: by a state machine, by processes that race, by one that is stopped."""
 
 import datetime as dt
 import os
@@ -213,9 +213,7 @@ if held: held.release()
 
 @pytest.mark.slow
 def test_of_several_that_take_it_at_once_one_gets_it(database, tmp_path):
-    racers = [
-        processes.start(RACE, processes.environment(tmp_path / "state", database), stdin=True) for _ in range(6)
-    ]
+    racers = [processes.start(RACE, processes.environment(tmp_path / "state", database), stdin=True) for _ in range(6)]
     for each in racers:
         assert each.stdout.readline() == "ready\n"
     for each in racers:
