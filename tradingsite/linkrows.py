@@ -63,9 +63,9 @@ def standing_of(role: str, row: GatewayLink | None, now: datetime) -> Standing:
         return Standing(role, off, None, "no process has ever held it here", start, row)
     if row.state == off:
         return Standing(role, off, row.since, row.cause or "the process that held it has ended", start, row)
-    silent = (now - row.seen).total_seconds()
-    if silent > SILENT_SECONDS:
-        return Standing(role, down, row.seen, f"its holder has said nothing for {silent:.0f} s", start, row)
+    if (now - row.seen).total_seconds() > SILENT_SECONDS:
+        cause = f"its holder has said nothing since {row.seen:%H:%M:%S} UTC"
+        return Standing(role, down, row.seen, cause, start, row)
     return Standing(role, row.state, row.since, row.cause, row.remedy, row)
 
 

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from django.db import DatabaseError, connections, transaction
@@ -302,12 +303,17 @@ class Link:
             self._drop()
 
 
+def moment(ns: int) -> datetime:
+    """Of UTC nanoseconds."""
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC) + timedelta(microseconds=ns // 1000 % 1_000_000)
+
+
 def _notice(notice: Any) -> dict[str, Any]:
     return {
-        "at": notice.at.isoformat(),
+        "at": moment(notice.at_ns).isoformat(),
         "code": notice.code,
         "family": str(notice.family),
-        "text": scrub_text(notice.text),
-        "meaning": notice.meaning,
+        "words": notice.words,
         "remedy": notice.remedy,
+        "text": scrub_text(notice.text),
     }

@@ -285,6 +285,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "RunState": "tradingsite.runviews.STATES",
+        "LinkState": "tradingsite.linkapi.LINK_STATES",
         "OrderState": "execution.api.ORDER_STATES",
         "ActionKind": "marketdata.api.ACTION_KINDS",
         "AccountKind": "execution.api.ACCOUNT_KINDS",
@@ -380,6 +381,8 @@ BARS_URL = env.str("BARS_URL", default=str(VAR_DIR / "bars"))
 CACHE_DIR = VAR_DIR / "cache"
 # Files that one process of this machine holds for as long as it has a role that is for one alone.
 LOCKS_DIR = VAR_DIR / "locks"
+# What the simulated gateway keeps: orders, executions, positions, cash.
+SIMULATOR_DIR = VAR_DIR / "simulator"
 RUNS_DIR = VAR_DIR / "runs"
 UPLOADS_DIR = VAR_DIR / "uploads"
 # A folder of your own strategies and scanners, imported by the registry at start.

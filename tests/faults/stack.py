@@ -125,6 +125,7 @@ class Stack:
             "CELERY_BROKER_URL": broker_url,
             "PLUGINS_DIR": str(state / "plugins"),
             "WEB_BIND": f"127.0.0.1:{port}",
+            "IB_PORT": str(free_port()),
             "DOTENV": os.devnull,
             "SECRET_KEY": "k" * 60,
             **settings,

@@ -9,11 +9,11 @@ NOON = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
 
 
 class Notice(NamedTuple):
-    at: dt.datetime
+    at_ns: int
     code: int
     family: str
     text: str
-    meaning: str = ""
+    words: str = ""
     remedy: str = ""
 
 

@@ -205,7 +205,7 @@ def test_the_last_fifty_notices_are_kept_the_newest_first_and_all_are_counted_by
     connection = begun(link, clock)
 
     def say(first: int, last: int, family: str) -> None:
-        new = [Notice(NOON, code, family, f"notice {code}") for code in range(first, last)]
+        new = [Notice(1_772_452_800_000_000_000, code, family, f"notice {code}") for code in range(first, last)]
         connection.change(notices=(*connection.now.notices, *new)[-60:])
 
     say(0, 40, "note")
@@ -235,7 +235,7 @@ def test_a_holder_that_is_silent_is_not_believed(link, clock):
     later = timezone.now() + dt.timedelta(seconds=linkrows.SILENT_SECONDS + 5)
     (standing,) = linkrows.standings(later)
     assert (standing.state, standing.ok) == ("down", False)
-    assert "has said nothing for 25 s" in standing.cause
+    assert standing.cause.startswith("its holder has said nothing since ")
 
 
 def test_what_ended_as_it_should_is_missed_only_where_it_is_required():
