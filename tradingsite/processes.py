@@ -23,8 +23,8 @@ def web_command(bind: str, *, workers: int = 1, threads: int = 8) -> list[str]:
     ]
 
 
-def simulator_command(port: int) -> list[str]:
-    return [sys.executable, str(BASE_DIR / "manage.py"), "simulator", "--port", str(port)]
+def simulator_command(port: int, state: Path) -> list[str]:
+    return [sys.executable, str(BASE_DIR / "manage.py"), "simulator", "--port", str(port), "--state", str(state)]
 
 
 def beat_command(run_dir: Path) -> list[str]:

@@ -28,9 +28,9 @@ def test_it_says_how_it_is_why_and_what_to_do(client):
     Lease.objects.create(role="data", holder="desk:1", epoch=3, expires=timezone.now())
     shown = page(client, row)
     for words in (
-        "degraded", "the gateway is cut off from IB", "wait; look at IB&#x27;s status page",
-        "127.0.0.1:4002, client 11", "DU1000001 (simulated)", "protocol version 176",
-        "123,456 in, 4,321 out", "answers in 1.4 ms", "ushmds", "the request is not valid", "What to do: correct the request.", "epoch 3, until",
+        "degraded", "the gateway is cut off from IB", "wait; look at IB&#x27;s status page", "127.0.0.1:4002",
+        "client 11", "DU1000001 (simulated)", "protocol version 176", "123,456 in, 4,321 out", "answers in 1.4 ms",
+        "ushmds", "the request is not valid", "What to do: correct the request.", "epoch 3, until",
     ):  # fmt: skip
         assert words in shown, words
 

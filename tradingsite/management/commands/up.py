@@ -68,7 +68,9 @@ def _processes() -> list[Process]:
             Process("queue", server_command(settings.RUN_DIR), str(socket_path(settings.RUN_DIR)), needed=True)
         )
     if _simulates():
-        processes.append(Process("simulator", simulator_command(settings.IB_PORT), needed=True))
+        settings.SIMULATOR_DIR.mkdir(parents=True, exist_ok=True)
+        kept = settings.SIMULATOR_DIR / f"{settings.IB_PORT}.sqlite3"
+        processes.append(Process("simulator", simulator_command(settings.IB_PORT, kept), needed=True))
     return [
         *processes,
         Process("data", worker_command(["data"])),
