@@ -32,14 +32,11 @@ def _standing(row: GatewayLink) -> Standing:
 
 
 def _since(moment: dt.datetime | None) -> str:
-    """How long ago, and when."""
+    """When, and how long ago that is."""
     if moment is None:
         return "-"
-    return format_html(
-        '{} ago <span class="desk-quiet">({})</span>',
-        show_span(timezone.now() - moment),
-        f"{moment:%Y-%m-%d %H:%M:%S}Z",
-    )
+    ago = show_span(timezone.now() - moment)
+    return format_html('{} <span class="desk-quiet">({} ago)</span>', f"{moment:%Y-%m-%d %H:%M:%S}Z", ago)
 
 
 @admin.register(GatewayLink)
@@ -84,7 +81,7 @@ class GatewayLinkAdmin(FactAdmin):
         state = _standing(obj).state
         return badge(state, MOODS[state])
 
-    @admin.display(description="for", ordering="since")
+    @admin.display(description="since", ordering="since")
     def long(self, obj: GatewayLink) -> str:
         return _since(_standing(obj).since)
 
