@@ -12,8 +12,9 @@ from django.db import IntegrityError, transaction
 
 from reports.models import Alert, Report
 from strategies.models import Backtest
+from tradingsite.attempts import Attempt
 from tradingsite.linkrows import standings
-from tradingsite.runs import Attempt, Run
+from tradingsite.runs import Run
 
 
 def queue_report(backtest: Backtest, **about: Any) -> Report:

@@ -3,13 +3,13 @@ from django.utils import timezone
 
 from reports import services
 from reports.models import Report
-from tradingsite import runs
+from tradingsite import attempts
 from tradingsite.queues import limits
 
 
 @shared_task(**limits("report"))
 def make_report(run_id: str) -> None:
-    runs.perform(Report, run_id, services.make_report)
+    attempts.perform(Report, run_id, services.make_report)
 
 
 @shared_task(**limits("maintenance"))

@@ -1,0 +1,7 @@
+"""State."""
+
+from __future__ import annotations
+
+
+class State:
+    def close(self) -> None: ...
