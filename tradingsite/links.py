@@ -7,6 +7,7 @@ ends the connection when the lease runs out, whatever the first one waits for.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -317,3 +318,29 @@ def _notice(notice: Any) -> dict[str, Any]:
         "remedy": notice.remedy,
         "text": scrub_text(notice.text),
     }
+
+
+# ---- of this process ---------------------------------------------------------------------------------------------
+
+_held: dict[str, Link] = {}
+
+
+def hold(role: str) -> Link:
+    """Begin the link of a role in this process; it ends with the process, or with `let_go`."""
+    link = Link(role, lambda: connection_for(role))
+    _held[role] = link
+    atexit.register(link.stop)
+    link.start()
+    return link
+
+
+def let_go() -> None:
+    """End all links of this process."""
+    for link in list(_held.values()):
+        link.stop()
+
+
+def connection(role: str) -> Any:
+    """The connection of a role that this process holds and may use now, else None."""
+    link = _held.get(role)
+    return None if link is None else link.connection()

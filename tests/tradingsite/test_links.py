@@ -1,8 +1,10 @@
 """One connection for each role, as long as its lease lasts, and a row that says how it is."""
 
 import datetime as dt
+from types import SimpleNamespace
 
 import pytest
+from celery.signals import celeryd_after_setup
 from django.contrib.admin.models import LogEntry
 from django.db import OperationalError
 from django.db.models import DateTimeField, Value
@@ -11,6 +13,7 @@ from django.utils import timezone
 from tests.tradingsite.gatewaydouble import NOON, Double, Notice
 from tests.tradingsite.people import person
 from tradingsite import leases, linkrows, links
+from tradingsite.celery import _let_go_of_link
 from tradingsite.models import GatewayLink, Lease
 
 pytestmark = pytest.mark.django_db
@@ -243,3 +246,25 @@ def test_what_ended_as_it_should_is_missed_only_where_it_is_required():
     for role in ("data", "trader:DU1"):
         GatewayLink.objects.create(role=role, state="off", seen=now, since=now, cause="ended")
     assert [(each.role, each.wanted) for each in linkrows.standings()] == [("data", True), ("trader:DU1", False)]
+
+
+# ---- which process holds it --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("queues", "holds"), [({"data"}, ["data"]), ({"data", "import"}, []), ({"backtest", "scan"}, []), (set(), [])]
+)
+def test_of_all_workers_that_of_the_queue_data_alone_holds_the_link(monkeypatch, queues, holds):
+    held, ended = [], []
+    monkeypatch.setattr(links, "hold", held.append)
+    monkeypatch.setattr(links, "let_go", lambda: ended.append(True))
+    worker = SimpleNamespace(app=SimpleNamespace(amqp=SimpleNamespace(queues=SimpleNamespace(consume_from=queues))))
+    celeryd_after_setup.send(sender="data@here", instance=worker, conf=None)
+    assert held == holds
+    _let_go_of_link()
+    assert ended == [True]
+
+
+def test_a_process_that_holds_nothing_has_no_connection():
+    assert links.connection("data") is None
+    links.let_go()
