@@ -54,7 +54,8 @@ def positions(session: Session, request: requests.Positions) -> None:
     simulator.catch_up()
     for account in simulator.settings.accounts:
         for holding in simulator.exchange.holdings(account):
-            session.send(messages.position(session.version, holding))
+            if holding.quantity:
+                session.send(messages.position(session.version, holding))
     session.send(messages.position_end(session.version))
     session.subscriptions.positions = True
 

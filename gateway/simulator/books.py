@@ -142,19 +142,30 @@ class Books:
         position.quantity, position.average, points = after_fill(position.quantity, position.average, quantity, price)
         realized = points * listing.multiplier
         position.realized += realized
-        self.pay_trade(now_ns, position, quantity, price, exec_id)
+        self.pay(now_ns, position, 0.0, 0.0, quantity, price, exec_id)
         return NAN if opens else realized
 
-    def pay_trade(self, now_ns: int, position: Position, quantity: float, price: float, exec_id: str) -> None:
-        """The money of a signed fill, or of what a correction changes."""
-        listing, account = position.listing, position.account
-        money = quantity * price * listing.multiplier
+    def pay(
+        self,
+        now_ns: int,
+        position: Position,
+        old_quantity: float,
+        old_price: float,
+        quantity: float,
+        price: float,
+        exec_id: str,
+    ) -> None:
+        """The money of a signed fill, or of what a correction changes of one."""
+        points = quantity * price - old_quantity * old_price
+        money = points * position.listing.multiplier
         position.day_flow -= money
         if position.is_future:
-            position.owed += quantity * price
+            position.owed += points
             return
+        account = position.account
         if position.is_forex:
-            self.move_cash(now_ns, account, listing.contract.symbol, quantity, "trade", exec_id=exec_id)
+            symbol = position.listing.contract.symbol
+            self.move_cash(now_ns, account, symbol, quantity - old_quantity, "trade", exec_id=exec_id)
         self.move_cash(now_ns, account, position.currency, -money, "trade", exec_id=exec_id)
 
     def charge(self, now_ns: int, account: str, listing: Listing, amount: float, currency: str, exec_id: str) -> None:

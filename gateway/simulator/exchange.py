@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from domain.errors import BadInput
 from gateway.simulator import account_values as values
-from gateway.simulator.books import AccountSettings, Books, exposure
+from gateway.simulator import keeping
+from gateway.simulator.books import AccountSettings, Books
 from gateway.simulator.clock import Clock
+from gateway.simulator.commissions import base_of
+from gateway.simulator.corrections import correct
 from gateway.simulator.ledger import Ledger
-from gateway.simulator.lifetimes import SECOND_NS, lifetime
+from gateway.simulator.lifetimes import SECOND_NS
+from gateway.simulator.placing import Placing
 from gateway.simulator.policy import FillPolicy, RejectRule
 from gateway.simulator.records import (
     NAN,
@@ -25,8 +30,6 @@ from gateway.simulator.records import (
     Fact,
     Holding,
     HoldingChanged,
-    Listing,
-    Margins,
     Opened,
     OrderStatus,
     PlacedOrder,
@@ -35,26 +38,19 @@ from gateway.simulator.records import (
 )
 from gateway.simulator.states import State
 from gateway.simulator.timeline import Timeline
-from gateway.simulator.trading import BY_TRADER, Market, Trading, base_of
-from gateway.simulator.validation import (
-    DUPLICATE_ID,
-    IS_FILLED,
-    NO_PARENT,
-    Refusal,
-    Rules,
-    find_listing,
-    modification_refusal,
-    refusal,
-    rejected,
-    with_defaults,
-)
+from gateway.simulator.trading import BY_SYSTEM, BY_TRADER, Market, Trading
+from gateway.simulator.validation import Refusal, find_listing, with_defaults
 from gateway.simulator.working import FOREVER, WorkingOrder
 
 ZONE = "America/New_York"
+MANUAL_CLIENT = 0
+"""Whose orders those are that nobody sent through the API; they have order id 0 until they are bound."""
+_SIDES = {"BUY": "BOT", "SELL": "SLD"}
 
 
 class Exchange:
-    """`policy` may be replaced at any time. Times before the one that the exchange has reached count as that one."""
+    """`policy` may be replaced and `reject_rules` added at any time. A time before `now_ns`, which the exchange has
+    reached, counts as that one. With `binds_later`, manual orders get an id as soon as they are there."""
 
     def __init__(
         self,
@@ -70,20 +66,22 @@ class Exchange:
         self.market = market
         self.ledger = Ledger()
         self.books = Books(market, dict(accounts), self.ledger)
-        self.reject_rules: list[RejectRule] = []
+        self.binds_later = False
         stamp = f"{zlib.crc32(f'exchange {seed}'.encode()):08x}"
         self._trading = Trading(market, self.books, self.ledger, policy or FillPolicy(), stamp)
-        self._timeline = Timeline(self._trading, clock.now_ns(), ZONE)
-        self._next_ids: dict[int, int] = {}
-        self._changed_clients: set[int] = set()
+        self._placing = Placing(self._trading)
         self._state = state
+        lived_ns = keeping.restore(state, self._trading, self._placing) if state is not None else 0
+        self._timeline = Timeline(self._trading, lived_ns or clock.now_ns(), ZONE)
+        known = {account for account, _ in self.books.cash}
         for number, settings in accounts.items():
-            self.books.move_cash(self.now_ns, number, settings.currency, settings.cash, "deposit")
+            if number not in known:
+                self.books.move_cash(self.now_ns, number, settings.currency, settings.cash, "deposit")
         self._end()
 
     @property
     def now_ns(self) -> int:
-        """How far the exchange has lived."""
+        """How far the exchange has lived. A state file brings it along: start the clock no earlier."""
         return self._timeline.now_ns
 
     @property
@@ -93,6 +91,10 @@ class Exchange:
     @policy.setter
     def policy(self, policy: FillPolicy) -> None:
         self._trading.policy = policy
+
+    @property
+    def reject_rules(self) -> list[RejectRule]:
+        return self._placing.reject_rules
 
     def close(self) -> None:
         if self._state is not None:
@@ -108,18 +110,20 @@ class Exchange:
 
     def place(self, client_id: int, order: WireOrder, now_ns: int) -> list[Fact]:
         self._timeline.live_until(now_ns)
-        self._place(client_id, with_defaults(order, tuple(self.books.settings)))
+        self._placing.place(client_id, order, self.now_ns)
         return self._end()
 
     def cancel(self, client_id: int, order_id: int, now_ns: int) -> list[Fact]:
         self._timeline.live_until(now_ns)
         working = self._trading.book.find(client_id, order_id)
         if working is None:
-            text = f"OrderId {order_id} that needs to be cancelled is not found."
-            self._trading.facts.append(Told(client_id, order_id, 10147, text))
+            self._tell(client_id, order_id, 10147, f"OrderId {order_id} that needs to be cancelled is not found.")
+        elif working.order.status is OrderStatus.FILLED:
+            text = f"OrderId {order_id} that needs to be cancelled cannot be cancelled, state: Filled."
+            self._tell(client_id, order_id, 10148, text)
         elif not working.is_live:
-            text = f"OrderId {order_id} that needs to be cancelled cannot be cancelled, state: {working.order.status}."
-            self._trading.facts.append(Told(client_id, order_id, 10148, text))
+            text = "Cancel attempted when order is not in a cancellable state.  Order permId ="
+            self._tell(client_id, order_id, 161, f"{text}{working.order.perm_id}")
         else:
             self._ask_to_cancel(working)
         return self._end()
@@ -142,186 +146,83 @@ class Exchange:
             working.cancel_ns = self.now_ns + round(policy.cancel_delay_seconds * SECOND_NS)
             self._trading.changed(working)
 
-    def _place(self, client_id: int, request: WireOrder) -> None:
-        existing = self._trading.book.find(client_id, request.order_id)
-        if existing is not None and not request.what_if:
-            self._modify(existing, request)
-            return
-        listing = find_listing(self.market.find, request)
-        wrong = listing if isinstance(listing, Refusal) else self._refusal(client_id, request, listing)
-        if wrong is not None:
-            self._refuse(client_id, request.order_id, wrong)
-            return
-        assert isinstance(listing, Listing)
-        if request.what_if:
-            self._answer_what_if(client_id, request, listing)
-            return
-        self._use_id(client_id, request.order_id)
-        working = self._trading.accept(client_id, request, listing, self.now_ns)
-        if request.transmit:
-            self._release_family(working)
-
-    def _refusal(self, client_id: int, request: WireOrder, listing: Listing) -> Refusal | None:
-        if not request.what_if and request.order_id < self._next_ids.get(client_id, 1):
-            return DUPLICATE_ID
-        if request.parent_id:
-            parent = self._trading.book.find(client_id, request.parent_id)
-            if parent is None:
-                return NO_PARENT
-            if not parent.is_live:
-                return rejected("Parent order is not working.")
-        wrong = refusal(request, listing, self._rules())
-        if wrong is None and self._never_trades(request, listing):
-            wrong = Refusal(392, "Invalid order: contract expired.")
-        return wrong or self._funds_refusal(request, listing) or self._ruled_out(request, listing)
-
-    def _rules(self) -> Rules:
-        return Rules(tuple(self.books.settings), self.policy.denied_types, self.now_ns)
-
-    def _never_trades(self, request: WireOrder, listing: Listing) -> bool:
-        try:
-            window = lifetime(self.market, listing.con_id, listing.zone, request, self.now_ns)[2]
-        except BadInput:
-            return True
-        return window[0] >= FOREVER
-
-    def _ruled_out(self, request: WireOrder, listing: Listing) -> Refusal | None:
-        for rule in self.reject_rules:
-            if rule.matches(request, listing):
-                rule.times -= 1
-                return Refusal(rule.code, rule.text)
-        return None
-
-    def _refuse(self, client_id: int, order_id: int, wrong: Refusal) -> None:
-        self._trading.facts.append(Told(client_id, order_id, *wrong))
-        if self.policy.tells_inactive:
-            inactive = Changed(client_id, order_id, OrderStatus.INACTIVE, 0.0, 0.0, 0.0, 0, 0, 0.0, "")
-            self._trading.facts.append(inactive)
-
-    def _release_family(self, working: WorkingOrder) -> None:
-        """What was sent to be transmitted, with its parent and all that was held back beside it."""
-        book = self._trading.book
-        parent = book.by_perm.get(working.order.parent_perm_id)
-        head = parent if parent is not None and parent.is_live and not parent.transmitted else working
-        family = [head, *book.children(head)]
-        if working not in family:
-            family.append(working)
-        for member in family:
-            if not member.transmitted:
-                self._trading.release(member, self.now_ns)
-
-    def _modify(self, working: WorkingOrder, request: WireOrder) -> None:
-        order, old = working.order, working.request
-        if not working.is_live:
-            wrong = IS_FILLED if order.status is OrderStatus.FILLED else DUPLICATE_ID
-            self._refuse_change(working, wrong)
-            return
-        matches = self.market.find(request.contract)
-        request.oca_group = request.oca_group or old.oca_group
-        request.oca_type = request.oca_type or old.oca_type
-        wrong_change = modification_refusal(old, request, order.filled)
-        if working.listing.con_id not in [listing.con_id for listing in matches]:
-            wrong_change = Refusal(105, "Order being modified does not match original order")
-        wrong_change = wrong_change or refusal(request, working.listing, self._rules())
-        wrong_change = wrong_change or self._funds_refusal(request, working.listing, working)
-        if wrong_change is not None:
-            self._refuse_change(working, wrong_change)
-            return
-        order.request = request
-        self._trading.modified(working, self.now_ns)
-        if not working.transmitted:
-            if request.transmit:
-                self._release_family(working)
-            return
-        self._trading.facts += [working.opened(), working.changed()]
-
-    def _refuse_change(self, working: WorkingOrder, wrong: Refusal) -> None:
-        self._trading.facts.append(Told(working.order.client_id, working.order.order_id, *wrong))
-
-    # Money
-
-    def _funds_refusal(
-        self, request: WireOrder, listing: Listing, replaced: WorkingOrder | None = None
-    ) -> Refusal | None:
-        """IB's refusal of an order that needs more margin than the account has; one that reduces is always taken."""
-        account = request.account
-        before = self._initial_margin(account, None, listing, replaced)[0]
-        after = self._initial_margin(account, request, listing, replaced)[0]
-        equity = self.books.worth(account, self.now_ns).equity
-        if after <= before + 1e-6 or after <= equity:
-            return None
-        currency = self.books.settings[account].currency
-        return rejected(
-            "YOUR ORDER IS NOT ACCEPTED. IN ORDER TO OBTAIN THE DESIRED POSITION YOUR EQUITY WITH LOAN VALUE "
-            f"[{equity:.2f} {currency}] MUST EXCEED THE INITIAL MARGIN [{after:.2f} {currency}]"
-        )
-
-    def _initial_margin(
-        self, account: str, extra: WireOrder | None, listing: Listing, left_out: WorkingOrder | None = None
-    ) -> tuple[float, float]:
-        """(initial, maintenance) margin were all that works filled, and `extra` with it."""
-        listings = {listing.con_id: listing}
-        listings |= {position.listing.con_id: position.listing for position in self.books.held(account)}
-        pending: dict[int, list[float]] = {}
-        groups: set[str] = set()
-        for working in self._trading.book.live():
-            request = working.request
-            if working is left_out or request.account != account or working.order.parent_perm_id:
-                continue
-            if request.oca_group and request.oca_group in groups:
-                continue
-            groups.add(request.oca_group)
-            listings[working.listing.con_id] = working.listing
-            pending.setdefault(working.listing.con_id, []).append(working.sign * working.order.remaining)
-        if extra is not None and not extra.parent_id:
-            sign = 1 if extra.action == "BUY" else -1
-            filled = left_out.order.filled if left_out is not None else 0.0
-            pending.setdefault(listing.con_id, []).append(sign * (extra.quantity - filled))
-        units = []
-        for con_id, each in listings.items():
-            position = self.books.positions.get((account, con_id))
-            units.append((each, exposure(position.quantity if position else 0.0, pending.get(con_id, ()))))
-        return self.books.margins(account, units, self.now_ns)
-
-    def _answer_what_if(self, client_id: int, request: WireOrder, listing: Listing) -> None:
-        account = request.account
-        before = self._initial_margin(account, None, listing)
-        after = self._initial_margin(account, request, listing)
-        order = PlacedOrder(request, listing, client_id, 0, OrderStatus.PRE_SUBMITTED, placed_ns=self.now_ns)
-        fee, currency = self._expected_fee(order)
-        equity = self.books.worth(account, self.now_ns).equity
-        base = self.books.settings[account].currency
-        cost = fee * self.books.rate(currency, base, self.now_ns)
-        margins = Margins(
-            (before[0], after[0] - before[0], after[0]),
-            (before[1], after[1] - before[1], after[1]),
-            (equity, -cost, equity - cost),
-            fee,
-            currency,
-        )
-        self._trading.facts.append(Opened(order, margins))
-
-    def _expected_fee(self, order: PlacedOrder) -> tuple[float, str]:
-        """The commission if the order filled at its limit, or at the price of the moment."""
-        request = order.request
-        limit = request.limit_price
-        price = limit if limit == limit and limit > 0 else self.books.mark(order.listing, self.now_ns)
-        whole = PlacedOrder(request, order.listing, order.client_id, 0, order.status, filled=request.quantity)
-        return self._trading.fee(
-            WorkingOrder(whole, value=request.quantity * price * order.listing.multiplier), self.now_ns
-        )
+    def _tell(self, client_id: int, order_id: int, code: int, text: str) -> None:
+        self._trading.facts.append(Told(client_id, order_id, code, text))
 
     # Ids
 
     def next_order_id(self, client_id: int) -> int:
-        """Above every order id that the client has used."""
-        return self._next_ids.get(client_id, 1)
+        """Above every order id that the client has used, over restarts too."""
+        return self._placing.next_id(client_id)
 
-    def _use_id(self, client_id: int, order_id: int) -> None:
-        self._next_ids[client_id] = max(self.next_order_id(client_id), order_id + 1)
-        self._changed_clients.add(client_id)
+    def reserve_order_ids(self, client_id: int, count: int) -> int:
+        """The first of `count` ids that are the client's from now on."""
+        first = self.next_order_id(client_id)
+        self._placing.set_next_id(client_id, first + max(count, 1))
+        self._end()
+        return first
+
+    def roll_back_ids(self, client_id: int, count: int) -> int:
+        """A fault: forget the last `count` ids, as a gateway that lost its settings does; the next id."""
+        self._placing.set_next_id(client_id, max(1, self.next_order_id(client_id) - count))
+        self._end()
+        return self.next_order_id(client_id)
+
+    # What others do to orders and executions
+
+    def external_order(self, order: WireOrder, now_ns: int) -> tuple[int, list[Fact]]:
+        """(perm id, facts) of an order that a person places by hand; BadInput where the exchange refuses it."""
+        self._timeline.live_until(now_ns)
+        request = with_defaults(replace(order, order_id=0, parent_id=0, transmit=True), tuple(self.books.settings))
+        listing = find_listing(self.market.find, request)
+        wrong = listing if isinstance(listing, Refusal) else self._placing.check(-1, request, listing, self.now_ns)
+        if wrong is not None or isinstance(listing, Refusal):
+            self._end()
+            raise BadInput(f"external order: {wrong.code if wrong else ''} {wrong.text if wrong else ''}")
+        working = self._trading.accept(MANUAL_CLIENT, request, listing, self.now_ns)
+        if self.binds_later:
+            self._bind(working)
+        self._trading.release(working, self.now_ns)
+        return working.order.perm_id, self._end()
+
+    def bind_external(self, now_ns: int) -> list[Fact]:
+        """Give manual orders that live an id of client 0, a negative one."""
+        self._timeline.live_until(now_ns)
+        for working in list(self._trading.book.live()):
+            if working.order.order_id == 0:
+                self._bind(working)
+                self._trading.facts += [working.opened(), working.changed()]
+        return self._end()
+
+    def _bind(self, working: WorkingOrder) -> None:
+        working.order.request = replace(working.request, order_id=self._placing.take_bound_id())
+        self._trading.book.bind(working)
+        self._trading.changed(working)
+
+    def cancel_by_exchange(self, perm_id: int, now_ns: int, reason: str = "") -> list[Fact]:
+        """End an order without being asked to; nothing where it does not live."""
+        self._timeline.live_until(now_ns)
+        working = self._trading.book.by_perm.get(perm_id)
+        if working is not None:
+            self._trading.cancel(working, self.now_ns, BY_SYSTEM, reason)
+        return self._end()
+
+    def correct(self, exec_id: str, quantity: float, price: float, now_ns: int) -> list[Fact]:
+        """Revise an execution of today; BadInput where there is none or the numbers cannot be."""
+        self._timeline.live_until(now_ns)
+        correct(self._trading, exec_id, quantity, price, self.now_ns, self._timeline.day_start())
+        return self._end()
+
+    def bust(self, exec_id: str, now_ns: int) -> list[Fact]:
+        """Undo an execution of today: its next revision has quantity 0."""
+        booked = self._trading.executions.get(base_of(exec_id))
+        return self.correct(exec_id, 0.0, booked.execution.price if booked else 1.0, now_ns)
 
     # Questions
+
+    def find_order(self, client_id: int, order_id: int) -> PlacedOrder | None:
+        working = self._trading.book.find(client_id, order_id)
+        return None if working is None else working.order
 
     def open_orders(self, client_id: int | None = None) -> list[PlacedOrder]:
         """Orders that live and were transmitted, of one client or of all."""
@@ -332,15 +233,10 @@ class Exchange:
         ]
 
     def completed_orders(self) -> list[PlacedOrder]:
-        """Orders that ended today."""
-        return sorted(
-            (
-                working.order
-                for working in self._trading.book.by_perm.values()
-                if not working.is_live and working.transmitted
-            ),
-            key=lambda order: order.ended_ns,
-        )
+        """Orders that ended today, in the order in which they did."""
+        start_ns = self._timeline.day_start()
+        ended = (each.order for each in self._trading.book.by_perm.values() if not each.is_live and each.transmitted)
+        return sorted((order for order in ended if order.ended_ns >= start_ns), key=lambda order: order.ended_ns)
 
     def executions(
         self,
@@ -355,17 +251,15 @@ class Exchange:
     ) -> list[Execution]:
         """Today's executions in their last revision, oldest first; what is empty is not asked for."""
         since_ns = max(since_ns, self._timeline.day_start())
-        sides = {"BUY": "BOT", "SELL": "SLD"}
         found = []
         for booked in self._trading.executions.values():
-            execution = booked.execution
-            contract = execution.listing.contract
+            execution, contract = booked.execution, booked.execution.listing.contract
             wanted = (
                 (account, execution.account),
                 (symbol, contract.symbol),
                 (sec_type, contract.sec_type),
                 (exchange, contract.exchange),
-                (sides.get(side, side), execution.side),
+                (_SIDES.get(side, side), execution.side),
             )
             if execution.time_ns < since_ns or client_id not in (None, execution.client_id):
                 continue
@@ -406,25 +300,41 @@ class Exchange:
         if position is None:
             return 0.0, 0.0, 0.0, 0.0, 0.0
         price = self.books.mark(position.listing, max(now_ns, self.now_ns))
-        return (
-            position.quantity,
-            position.day_pnl(price),
-            position.unrealized(price),
-            position.realized,
-            position.value(price),
-        )
+        profits = position.day_pnl(price), position.unrealized(price), position.realized
+        return (position.quantity, *profits, position.value(price))
 
     # The end of a call
 
     def _end(self) -> list[Fact]:
         """Keep what has changed, then hand out what happened."""
         trading = self._trading
+        self._keep()
         facts, trading.facts = trading.facts, []
-        for account, con_id in trading.touched_positions:
-            facts.append(HoldingChanged(self.books.positions[account, con_id].holding()))
+        # Nobody in the API knows an order without an id; its executions are told.
+        facts = [fact for fact in facts if not (isinstance(fact, Opened | Changed | Told) and _order_id(fact) == 0)]
+        for (account, con_id), listing in trading.touched_positions.items():
+            position = self.books.positions.get((account, con_id))
+            flat = Holding(account, listing, 0.0, 0.0, 0.0)
+            facts.append(HoldingChanged(position.holding() if position is not None else flat))
         facts += [AccountChanged(account) for account in trading.touched_accounts]
         trading.touched_positions, trading.touched_accounts = {}, {}
         return facts
 
+    def _keep(self) -> None:
+        trading = self._trading
+        names = (*trading.changed_names(), self._placing.changed_clients)
+        if not any(names):
+            return
+        if self._state is not None:
+            facts, forgotten = keeping.changed_facts(trading, self._placing, self.now_ns)
+            self._state.write(facts, forgotten, self.ledger.unkept())
+        self.ledger.keep()
+        for changed in (*names, trading.drifted_orders):
+            changed.clear()
 
-__all__ = ["AccountSettings", "Exchange", "FillPolicy", "State"]
+
+def _order_id(fact: Opened | Changed | Told) -> int:
+    return fact.order.order_id if isinstance(fact, Opened) else fact.order_id
+
+
+__all__ = ["AccountSettings", "Exchange", "FillPolicy", "RejectRule", "State"]

@@ -70,7 +70,7 @@ def _checked(name: str, key: str, value: object, wanted: Any) -> object:
     for kind in choices:
         plain = getattr(kind, "__origin__", kind)
         if plain is float and isinstance(value, int | float) and not isinstance(value, bool):
-            if value != value or (value < 0 and key in ("seconds", "ms", "gap_ms")):
+            if value != value or (value < 0 and key in ("seconds", "ms", "gap_ms", "count")):
                 break
             return float(value)
         if plain is int and isinstance(value, bool):
@@ -140,14 +140,13 @@ class Faults:
     refused_until: float = 0.0
     mute_handshakes: int = 0
     early_closes: int = 0
-    in_use: dict[int | None, float] = field(default_factory=dict)
+    held_ids: dict[int | None, float] = field(default_factory=dict)
     ghost_seconds: float = 0.0
-    id_rollback: int = 0
     clock_skew: float = 0.0
 
     connected_to_ib: bool = True
     broken_farms: set[str] = field(default_factory=set)
-    no_data: Counter[str] = field(default_factory=Counter)
+    empty_answers: Counter[str] = field(default_factory=Counter)
     paced_requests: int = 0
     log: list[tuple[int, str, dict[str, object]]] = field(default_factory=list)
 
@@ -155,7 +154,7 @@ class Faults:
         """Do a verb now."""
         action = bind(name, arguments)
         with self.simulator.lock:
-            self.log.append((self.simulator.clock.now_ns(), name, dict(arguments)))
+            self.log.append((self.simulator.now_ns(), name, dict(arguments)))
             log.info("fault: %s %s", name, dict(arguments) or "")
             action(self.simulator)
         self.simulator.wake()
@@ -180,7 +179,7 @@ class Faults:
     def is_in_use(self, client: int) -> bool:
         """Whether a client id is held by a session that is not there (any more)."""
         now = self.monotonic()
-        return now < max(self.in_use.get(None, 0.0), self.in_use.get(client, 0.0))
+        return now < max(self.held_ids.get(None, 0.0), self.held_ids.get(client, 0.0))
 
     def is_refusing(self) -> bool:
         return self.monotonic() < self.refused_until

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, overload
 
+from gateway.simulator.records import Execution, PlacedOrder
+
 Entry = dict[str, Any]
 KINDS = ("order", "change", "end", "execution", "commission", "cash", "position")
 
@@ -60,6 +62,41 @@ class Ledger:
         return self._entries[where]
 
 
+def order_terms(order: PlacedOrder) -> dict[str, object]:
+    request = order.request
+    return {
+        "perm_id": order.perm_id,
+        "account": request.account,
+        "con_id": order.listing.con_id,
+        "symbol": order.listing.contract.symbol,
+        "action": request.action,
+        "quantity": request.quantity,
+        "order_type": request.order_type,
+        "limit_price": request.limit_price,
+        "aux_price": request.aux_price,
+        "tif": request.tif,
+        "order_ref": request.order_ref,
+        "parent_perm_id": order.parent_perm_id,
+        "oca_group": request.oca_group,
+    }
+
+
+def execution_terms(execution: Execution) -> dict[str, object]:
+    return {
+        "exec_id": execution.exec_id,
+        "perm_id": execution.perm_id,
+        "client_id": execution.client_id,
+        "order_id": execution.order_id,
+        "order_ref": execution.order_ref,
+        "account": execution.account,
+        "con_id": execution.listing.con_id,
+        "symbol": execution.listing.contract.symbol,
+        "side": execution.side,
+        "quantity": execution.quantity,
+        "price": execution.price,
+    }
+
+
 def effective(entries: Iterator[Entry]) -> Mapping[str, Entry]:
     """Of executions, the last revision of each, by its id without revision."""
     found: dict[str, Entry] = {}
@@ -68,4 +105,4 @@ def effective(entries: Iterator[Entry]) -> Mapping[str, Entry]:
     return found
 
 
-__all__ = ["KINDS", "Entry", "Ledger", "effective"]
+__all__ = ["KINDS", "Entry", "Ledger", "effective", "execution_terms", "order_terms"]

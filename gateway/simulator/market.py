@@ -149,13 +149,10 @@ class Market:
         kind = listing.contract.sec_type
         halted = bool(spans.halt_end[row]) and self.is_halted(con_id, now_ns)
         bid = ask = bid_size = ask_size = NAN
-        second = np.array([now_ns // SECOND_NS])
         if kind != "IND" and now_ns < spans.end[row]:
-            sides = self.tape.sides(listing, np.array([price]), second, self.tape.spread(listing)[row : row + 1])
-            bid, ask = float(sides.bid[0]), float(sides.ask[0])
-            lots = int(mixed(con_id, second)[0])
-            lot = _LOT.get(kind, 1.0)
-            bid_size, ask_size = (1 + lots % _MOST_LOTS) * lot, (1 + lots // _MOST_LOTS % _MOST_LOTS) * lot
+            last, at = np.array([price]), np.array([row])
+            bid, ask = float(self.tape.bid(listing, last, at)[0]), float(self.tape.ask(listing, last, at)[0])
+            bid_size, ask_size = self.sizes(listing, now_ns // SECOND_NS)
         last_size = NAN if kind in ("CASH", "IND") else _last_size(path.volume, over)
         return Quote(
             now_ns,
@@ -214,6 +211,12 @@ class Market:
                 columns = [column[~path.halted[lo:hi]] for column in columns]
             steps += starmap(Step, zip(*(column.tolist() for column in columns), strict=True))
         return steps
+
+    def sizes(self, listing: Listing, second: int) -> tuple[float, float]:
+        """Of the bid and the ask in this second since 1970."""
+        lots = int(mixed(listing.con_id, np.array([second]))[0])
+        lot = _LOT.get(listing.contract.sec_type, 1.0)
+        return (1 + lots % _MOST_LOTS) * lot, (1 + lots // _MOST_LOTS % _MOST_LOTS) * lot
 
     # Inside
 

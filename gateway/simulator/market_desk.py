@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from gateway.simulator import messages, requests
+from gateway.simulator.history import five_second_bars
 from gateway.simulator.reference_desk import the_listing
 from gateway.simulator.records import Listing, Quote
 from gateway.simulator.session import Session, answers
@@ -14,6 +15,7 @@ from gateway.simulator.settings import DELAYED_CODES
 LIVE, FROZEN, DELAYED, DELAYED_FROZEN = 1, 2, 3, 4
 _DELAY_NS = 15 * 60 * 1_000_000_000
 _SECOND_NS = 1_000_000_000
+_TICK_BY_TICK = 5
 BAR_NS = 5 * _SECOND_NS
 REFUSALS = {
     354: "Requested market data is not subscribed. Displaying delayed market data is not available.",
@@ -211,6 +213,86 @@ def _permitted_kind(session: Session, request_id: int, listing: Listing) -> int:
     return DELAYED if is_delayed else LIVE
 
 
+# Tick by tick
+
+
+class TickByTick:
+    """Last and AllLast tell each second's trades as one; BidAsk and MidPoint what has changed since the second before."""
+
+    is_data = True
+
+    def __init__(self, session: Session, request: requests.TickByTick, listing: Listing) -> None:
+        self._session = session
+        self._request = request
+        self._listing = listing
+        self._until_ns = session.simulator.now_ns()
+        self._told: tuple[float, ...] = ()
+
+    def advance(self, now_ns: int, real_seconds: float) -> None:
+        after_ns, self._until_ns = self._until_ns, now_ns
+        if self._request.kind in ("Last", "AllLast"):
+            self._tell_trades(after_ns, now_ns)
+        elif now_ns // _SECOND_NS > after_ns // _SECOND_NS or not self._told:
+            self._tell_quote(now_ns)
+
+    def _tell_trades(self, after_ns: int, now_ns: int) -> None:
+        session, request, listing = self._session, self._request, self._listing
+        venue = listing.contract.primary_exchange or listing.contract.exchange
+        for step in session.simulator.market.steps(listing.con_id, after_ns, now_ns):
+            if step.volume > 0:
+                payload = messages.tick_by_tick_last(
+                    session.version,
+                    request.req_id,
+                    step.end_ns // _SECOND_NS,
+                    step.close,
+                    step.volume,
+                    venue,
+                    all_last=request.kind == "AllLast",
+                )
+                session.send(payload)
+
+    def _tell_quote(self, now_ns: int) -> None:
+        session, request = self._session, self._request
+        quote = session.simulator.quote(self._listing.con_id, now_ns)
+        if math.isnan(quote.bid):
+            return
+        seconds = now_ns // _SECOND_NS
+        sides = (quote.bid, quote.ask, quote.bid_size, quote.ask_size)
+        told = sides if request.kind == "BidAsk" else ((quote.bid + quote.ask) / 2,)
+        if told == self._told:
+            return
+        self._told = told
+        if request.kind == "BidAsk":
+            session.send(messages.tick_by_tick_bid_ask(session.version, request.req_id, seconds, *sides))
+        else:
+            session.send(messages.tick_by_tick_mid_point(session.version, request.req_id, seconds, told[0]))
+
+
+@answers(requests.TickByTick)
+def tick_by_tick(session: Session, request: requests.TickByTick) -> None:
+    request_id = request.req_id
+    if request.kind not in ("Last", "AllLast", "BidAsk", "MidPoint"):
+        text = f"Error validating request.-'cA' : cause - Tick-by-tick type '{request.kind}' is invalid."
+        session.error(request_id, 321, text)
+        return
+    if session.subscriptions.get("tick by tick", request_id) is not None:
+        session.error(request_id, 102, "Duplicate ticker ID.")
+        return
+    if len(session.subscriptions.of_kind("tick by tick")) >= _TICK_BY_TICK:
+        session.error(request_id, 10190, "Max number of tick-by-tick requests has been reached")
+        return
+    listing = the_listing(session, request_id, request.contract)
+    if listing is None or not _permitted_kind(session, request_id, listing):
+        return
+    session.subscriptions.add("tick by tick", request_id, TickByTick(session, request, listing))
+
+
+@answers(requests.CancelTickByTick)
+def cancel_tick_by_tick(session: Session, request: requests.CancelTickByTick) -> None:
+    if not session.subscriptions.remove("tick by tick", request.req_id):
+        session.error(request.req_id, 300, f"Can't find EId with tickerId:{request.req_id}")
+
+
 # Five-second bars
 
 
@@ -229,10 +311,12 @@ class RealTimeBars:
             return
         session, request = self._session, self._request
         after_ns, self._until_ns = self._until_ns, until_ns
-        for bar in session.simulator.five_second_bars(
-            self._listing, request.what, request.use_rth, after_ns, until_ns
-        ):
-            session.send(messages.realtime_bar(session.version, request.req_id, *bar))
+        bars = five_second_bars(
+            session.simulator.market, self._listing, request.what, request.use_rth, after_ns, until_ns
+        )
+        columns = (bars.start // _SECOND_NS, bars.open, bars.high, bars.low, bars.close, bars.volume, bars.average)
+        for *row, trades in zip(*(column.tolist() for column in (*columns, bars.trades)), strict=True):
+            session.send(messages.realtime_bar(session.version, request.req_id, *row, int(trades)))
 
 
 @answers(requests.RealTimeBars)

@@ -172,12 +172,12 @@ def heal(simulator: Simulator) -> None:
     faults = simulator.faults
     faults.message_rules, faults.drop_rules, faults.request_rules = [], [], []
     faults.latency = faults.slice_gap = faults.refused_until = faults.clock_skew = 0.0
-    faults.slice_bytes = faults.mute_handshakes = faults.early_closes = faults.id_rollback = faults.paced_requests = 0
+    faults.slice_bytes = faults.mute_handshakes = faults.early_closes = faults.paced_requests = 0
     faults.ghost_seconds = 0.0
-    faults.stalls, faults.in_use = {}, {}
+    faults.stalls, faults.held_ids = {}, {}
     faults.connected_to_ib = True
     faults.broken_farms.clear()
-    faults.no_data.clear()
+    faults.empty_answers.clear()
 
 
 def _sessions(simulator: Simulator, client: int | None) -> list[Session]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from gateway.simulator import account_desk, messages, requests
 from gateway.simulator.records import (
@@ -22,6 +25,7 @@ from gateway.simulator.session import Session, answers
 if TYPE_CHECKING:
     from gateway.simulator.simulator import Simulator
 
+_TIME = re.compile(r"(\d{8})[- ]+(\d{2}:\d{2}:\d{2})(?: ([A-Za-z_/+-]{1,40}))?")
 READ_ONLY = "The API interface is currently in Read-Only mode."
 
 
@@ -29,8 +33,7 @@ READ_ONLY = "The API interface is currently in Read-Only mode."
 
 
 def tell_next_id(session: Session) -> None:
-    number = session.simulator.exchange.next_order_id(session.client_id) - session.simulator.faults.id_rollback
-    session.send(messages.next_valid_id(session.version, max(1, number)))
+    session.send(messages.next_valid_id(session.version, session.simulator.exchange.next_order_id(session.client_id)))
 
 
 @answers(requests.Ids)
@@ -98,7 +101,11 @@ def auto_open_orders(session: Session, request: requests.AutoOpenOrders) -> None
     if session.client_id != 0:
         session.error(-1, 321, "Error validating request.-'bO' : cause - Only client 0 may bind orders.")
         return
+    simulator = session.simulator
     session.subscriptions.auto_open_orders = request.bind
+    simulator.exchange.binds_later = request.bind
+    if request.bind:
+        simulator.tell(simulator.exchange.bind_external(simulator.catch_up()))
 
 
 @answers(requests.CompletedOrders)
@@ -116,13 +123,40 @@ def completed_orders(session: Session, request: requests.CompletedOrders) -> Non
 @answers(requests.Executions)
 def executions(session: Session, request: requests.Executions) -> None:
     simulator = session.simulator
+    try:
+        since_ns = _since(request.time)
+    except (ValueError, KeyError):
+        text = f"Error validating request.-'bB' : cause - Invalid time '{request.time}'"
+        session.error(request.req_id, 321, text)
+        return
     simulator.catch_up()
-    for execution in simulator.exchange.executions(request):
+    for execution in simulator.exchange.executions(
+        client_id=request.client_id or None,
+        account=request.account,
+        since_ns=since_ns,
+        symbol=request.symbol,
+        sec_type=request.sec_type,
+        exchange=request.exchange,
+        side=request.side,
+    ):
         session.send(messages.exec_details(session.version, execution, request.req_id))
         report = simulator.exchange.commission_of(execution.exec_id)
         if report is not None:
             session.send(messages.commission_report(session.version, report))
     session.send(messages.exec_details_end(session.version, request.req_id))
+
+
+def _since(text: str) -> int:
+    """A filter's time: `yyyymmdd-hh:mm:ss` in UTC, or `yyyymmdd hh:mm:ss` in New York or the zone named after it.
+    Raises ValueError."""
+    if not text:
+        return 0
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    zone = UTC if text[8] == "-" else ZoneInfo(found[3] or "America/New_York")
+    moment = datetime.strptime(found[1] + found[2], "%Y%m%d%H:%M:%S").replace(tzinfo=zone)
+    return round(moment.timestamp()) * 1_000_000_000
 
 
 def resend_orders(session: Session) -> None:

@@ -160,8 +160,8 @@ def _bridged(
 def _busyness(length: int) -> Floats32:
     """Volume of a second next to others of a long span: most at its ends, least in its middle."""
     x = np.linspace(-1, 1, length, dtype=np.float32)
-    curve: Floats32 = 1 + _U_DEPTH * x**4 + 3.0 * np.exp(-(1 + x) * 20) + 4.0 * np.exp(-(1 - x) * 30)
-    return curve
+    curve = 1 + _U_DEPTH * x**4 + 3.0 * np.exp(-(1 + x) * 20) + 4.0 * np.exp(-(1 - x) * 30)
+    return np.asarray(curve, np.float32)
 
 
 @cache

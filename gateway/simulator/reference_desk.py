@@ -134,3 +134,20 @@ for _kind in (
     requests.UnsubscribeFromGroupEvents,
 ):
     HANDLERS[_kind] = _ignore
+
+
+# Bulletins
+
+
+@answers(requests.NewsBulletins)
+def news_bulletins(session: Session, request: requests.NewsBulletins) -> None:
+    """Those to come, and with `all_messages` those of today."""
+    session.subscriptions.bulletins = True
+    if request.all_messages:
+        for number, kind, text, exchange in session.simulator.bulletins:
+            session.send(messages.news_bulletin(session.version, number, kind, text, exchange))
+
+
+@answers(requests.CancelNewsBulletins)
+def cancel_news_bulletins(session: Session, request: requests.CancelNewsBulletins) -> None:
+    session.subscriptions.bulletins = False

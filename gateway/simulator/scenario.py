@@ -35,7 +35,8 @@ from gateway.simulator.settings import SWITCHES
 if TYPE_CHECKING:
     from gateway.simulator.simulator import Simulator
 
-MOST_BYTES = 1_000_000
+MOST_BYTES = 200_000
+_DEEPEST = 10
 MOST_STEPS = 10_000
 _NEW_YORK = ZoneInfo("America/New_York")
 _TOP = ("seed", "steps", "settings")
@@ -84,9 +85,14 @@ def parse_scenario(data: bytes, path: str = "scenario") -> Scenario:
     if len(data) > MOST_BYTES:
         raise ScenarioError(f"{path}: {len(data):,} bytes; at most {MOST_BYTES:,} are read")
     try:
+        # Nested a hundred thousand deep, it would take minutes.
+        depth = 0
         for event in yaml.parse(data, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 raise ScenarioError(f"{path}:{event.start_mark.line + 1}: an alias (*name); write it out")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise ScenarioError(f"{path}:{event.start_mark.line + 1}: nested more than {_DEEPEST} deep")
         root = yaml.compose(data, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark

@@ -10,21 +10,25 @@ import struct
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from domain.errors import BadInput
+from gateway.simulator.books import AccountSettings
 from gateway.simulator.clock import Clock, RunningClock
 from gateway.simulator.control import ControlProtocol
-from gateway.simulator.exchange import AccountSettings, Exchange
+from gateway.simulator.exchange import Exchange
 from gateway.simulator.faults import Faults
-from gateway.simulator.market import Market, built_in_market
+from gateway.simulator.listings import universe
+from gateway.simulator.market import Market
 from gateway.simulator.outlet import Ending
 from gateway.simulator.scenario import Scenario, load_scenario
 from gateway.simulator.session import Session
 from gateway.simulator.settings import DEFAULT_ACCOUNTS, Settings
 from gateway.simulator.simulator import Simulator
-from gateway.simulator.state import State
+from gateway.simulator.states import State
+from gateway.simulator.walk import WalkPrices
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +180,7 @@ class Server:
                     lambda: ControlProtocol(self.simulator), "127.0.0.1", self.control_port
                 )
             except OSError:
-                await self._unlisten()
+                self._unlisten()
                 raise
             self.control_port = self._control.sockets[0].getsockname()[1]
         self.simulator.wake = self._wake
@@ -215,13 +219,15 @@ class Server:
             self.loop.call_soon_threadsafe(self._pump_from_outside)
 
     def _pump_from_outside(self) -> None:
+        if self.simulator.faults.is_refusing():
+            self._unlisten()
         with self.simulator.lock:
             self.pump_all()
 
     async def _mind_the_door(self) -> None:
         refusing = self.simulator.faults.is_refusing()
-        if refusing and self._listener is not None:
-            await self._unlisten()
+        if refusing:
+            self._unlisten()
         elif not refusing and self._listener is None:
             try:
                 await self._listen()
@@ -234,14 +240,13 @@ class Server:
         )
         self.port = self._listener.sockets[0].getsockname()[1]
 
-    async def _unlisten(self) -> None:
+    def _unlisten(self) -> None:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-            await asyncio.sleep(0)
 
     async def _close(self) -> None:
-        await self._unlisten()
+        self._unlisten()
         if self._control is not None:
             self._control.close()
         with self.simulator.lock:
@@ -298,6 +303,10 @@ class SimulatorHandle:
     @property
     def control_port(self) -> int | None:
         return self._server.control_port
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
 
     @property
     def simulator(self) -> Simulator:
@@ -370,12 +379,21 @@ def start_simulator(
         else:
             chosen.change(name, value)
     ticking = clock or RunningClock(start_ns, speed)
-    priced = market or built_in_market(seed)
+    priced = market or walk_market(seed, ticking.now_ns())
     books = {number: AccountSettings(cash=chosen.cash, currency=chosen.currency) for number in chosen.accounts}
     kept = State(state) if state is not None else None
     exchange = Exchange(priced, ticking, books, seed=seed, state=kept)
+    if isinstance(ticking, RunningClock) and exchange.now_ns > ticking.now_ns():
+        log.info("simulator: exchange time goes on from where the state file left it")
+        ticking.set(now_ns=exchange.now_ns)
     simulator = Simulator(priced, exchange, ticking, chosen, scenario=played)
     return _serve(Server(simulator, host, port, control_port))
+
+
+def walk_market(seed: int, start_ns: int) -> Market:
+    """The built-in contracts as of a day, at prices made up from a seed."""
+    known = universe(datetime.fromtimestamp(start_ns / 1e9, UTC).date())
+    return Market(known.listings, WalkPrices(seed, known.characters), seed)
 
 
 def _serve(server: Server) -> SimulatorHandle:
@@ -401,4 +419,4 @@ def _serve(server: Server) -> SimulatorHandle:
     return SimulatorHandle(server, thread)
 
 
-__all__ = ["DEFAULT_START_NS", "Server", "SimulatorHandle", "start_simulator"]
+__all__ = ["DEFAULT_START_NS", "Server", "SimulatorHandle", "start_simulator", "walk_market"]

@@ -77,12 +77,13 @@ def farm(simulator: Simulator, code: int, name: str = "") -> None:
 
 @verb
 def restart(simulator: Simulator, seconds: float = 60.0, id_rollback: int = 0) -> None:
-    """The gateway restarts: 1100, all connections end, refused for so many real seconds. `id_rollback` lowers the next
-    order id that is told afterwards, as if the last ids had never been used."""
+    """The gateway restarts: 1100, all connections end, refused for so many real seconds. `id_rollback` lowers each
+    client's next order id, as if the last ones had never been used."""
     simulator.broadcast(1100, _NOTICES[1100])
     for session in list(simulator.sessions.values()):
         session.end()
-    simulator.faults.id_rollback = id_rollback
+    for client_id in simulator.known_clients:
+        simulator.exchange.roll_back_ids(client_id, id_rollback)
     simulator.faults.refused_until = simulator.faults.monotonic() + seconds
     simulator.faults.connected_to_ib = True
     simulator.restarts += 1
@@ -91,7 +92,7 @@ def restart(simulator: Simulator, seconds: float = 60.0, id_rollback: int = 0) -
 @verb
 def in_use(simulator: Simulator, seconds: float = FOREVER, client: int | None = None) -> None:
     """Answer 326 to a client id, or to all, for so long; 0 ends it."""
-    simulator.faults.in_use[client] = simulator.faults.monotonic() + seconds
+    simulator.faults.held_ids[client] = simulator.faults.monotonic() + seconds
 
 
 @verb
@@ -171,7 +172,7 @@ def set_(simulator: Simulator, name: str, value: object) -> None:
 @verb
 def no_data(simulator: Simulator, symbol: str = "", count: int = 1) -> None:
     """Answer the next history requests, of a symbol or any, with "no data" (162)."""
-    simulator.faults.no_data[symbol] += count
+    simulator.faults.empty_answers[symbol] += count
 
 
 @verb
@@ -215,8 +216,8 @@ def bulletin(simulator: Simulator, text: str, exchange: str = "", kind: int = 1)
 def finds_no_data(simulator: Simulator, symbol: str) -> bool:
     """Whether a history request of a symbol is to find no data; counts it."""
     for key in (symbol, ""):
-        if simulator.faults.no_data[key] > 0:
-            simulator.faults.no_data[key] -= 1
+        if simulator.faults.empty_answers[key] > 0:
+            simulator.faults.empty_answers[key] -= 1
             return True
     return False
 

@@ -248,22 +248,33 @@ class Session:
         if handler is None:
             log.warning("simulator: %s: nothing answers %s", self, name)
             return
-        handler(self, request)
+        try:
+            handler(self, request)
+        except Exception:
+            # Our mistake in one answer must not end the connection, nor those of others.
+            log.exception("simulator: %s: %s could not be answered", self, name)
+            self.error(_subject(request), 322, f"Error processing request. {name}")
         if rule is not None:
             self.end(rule.ending)
 
     def _obey(self, rule: RequestRule, request: object) -> bool:
         """Whether the request ends here."""
         if rule.act == "err":
-            subject = getattr(request, "req_id", None)
-            order = getattr(request, "order", None)
-            subject = getattr(order, "order_id", subject)
-            self.error(-1 if subject is None else subject, rule.code, rule.text)
+            self.error(_subject(request), rule.code, rule.text)
         elif rule.act == "drop":
             self.end(rule.ending)
         elif rule.act == "drop_after":
             self.outlet.end(rule.ending)
         return rule.act != "drop_after"
+
+
+def _subject(request: object) -> int:
+    """The id that an error about a request is told under; -1 where it has none."""
+    if isinstance(request, requests.PlaceOrder):
+        return request.order.order_id
+    if isinstance(request, requests.CancelOrder):
+        return request.order_id
+    return int(getattr(request, "req_id", -1))
 
 
 __all__ = ["HANDLERS", "Phase", "Session", "answers"]

@@ -24,8 +24,7 @@ from gateway.simulator.clock import Clock, ManualClock
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.faults import Faults
 from gateway.simulator.market import Market
-from gateway.simulator.pacing import Pacing
-from gateway.simulator.records import Fact
+from gateway.simulator.records import Fact, Quote
 from gateway.simulator.scenario import Player, Scenario, moment_of
 from gateway.simulator.session import Session
 from gateway.simulator.settings import Settings
@@ -36,7 +35,7 @@ log = logging.getLogger(__name__)
 DESKS = (account_desk, history_desk, market_desk, order_desk, reference_desk)
 FAULTS = (network_faults, service_faults, trading_faults)
 
-_DAY_NS = 86_400_000_000_000
+_KEPT_QUOTES = 4096
 FARMS = (("market data", 2104, "usfarm"), ("HMDS data", 2106, "ushmds"), ("Sec-def data", 2158, "secdefnj"))
 
 
@@ -62,16 +61,17 @@ class Simulator:
         self.wake: Callable[[], None] = lambda: None
         self.sessions: dict[int, Session] = {}
         self.by_client: dict[int, Session] = {}
+        self.known_clients: set[int] = set()
         self.dirty: set[Session] = set()
         self.messages_sent = 0
         self.connections = 0
         self.faults = Faults(self, Random(self.settings.seed), monotonic)
-        self.pacing = Pacing(monotonic)
         self.restarts = 0
         self.bulletins: list[tuple[int, int, str, str]] = []
         self._numbers = count(1)
         self._now_ns = self._lived_ns = clock.now_ns()
         self._step_ns = 0
+        self._quotes: dict[tuple[int, int], Quote] = {}
         self._player: Player | None = None
         if scenario is not None:
             for name, value in scenario.settings.items():
@@ -112,7 +112,11 @@ class Simulator:
             session.check_patience()
             session.work()
             if session.is_ready:
-                session.subscriptions.advance(now_ns, real, data_flows=flows)
+                try:
+                    session.subscriptions.advance(now_ns, real, data_flows=flows)
+                except Exception:
+                    log.exception("simulator: %s: a subscription failed, and is ended with the others", session)
+                    session.subscriptions.clear()
 
     def pass_time(self, seconds: float) -> None:
         """Move a clock that stands still, and act on it."""
@@ -125,6 +129,17 @@ class Simulator:
 
     def data_flows(self) -> bool:
         return self.faults.connected_to_ib and not self.settings.competing_session
+
+    def quote(self, con_id: int, now_ns: int) -> Quote:
+        """The market's quote, which stays the same within a second; looked up once for all who ask."""
+        second = now_ns // 1_000_000_000
+        key = con_id, second
+        found = self._quotes.get(key)
+        if found is None:
+            if len(self._quotes) > _KEPT_QUOTES:
+                self._quotes.clear()
+            found = self._quotes[key] = self.market.quote(con_id, now_ns)
+        return found
 
     # Connections
 
@@ -151,7 +166,7 @@ class Simulator:
         if self.by_client.get(session.client_id) is session:
             del self.by_client[session.client_id]
             if self.faults.ghost_seconds:
-                self.faults.in_use[session.client_id] = self.monotonic() + self.faults.ghost_seconds
+                self.faults.held_ids[session.client_id] = self.monotonic() + self.faults.ghost_seconds
             log.info("simulator: %s disconnected", session)
         session.end()
         self.dirty.discard(session)
@@ -163,13 +178,14 @@ class Simulator:
         if self.by_client.get(session.client_id) is session:
             del self.by_client[session.client_id]
             if holds_id:
-                self.faults.in_use[session.client_id] = float("inf")
+                self.faults.held_ids[session.client_id] = float("inf")
 
     def admit(self, session: Session, client_id: int) -> bool:
         """Whether this session may have the client id; then it has."""
         if client_id in self.by_client or self.faults.is_in_use(client_id):
             return False
         self.by_client[client_id] = session
+        self.known_clients.add(client_id)
         return True
 
     def greet(self, session: Session) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from domain.bars import Floats, Times
 from domain.timeframe import SECOND_NS
@@ -13,6 +14,7 @@ from gateway.simulator import paths
 from gateway.simulator.paths import Path, Running
 from gateway.simulator.prices import PriceSource, Spans, on_grid
 from gateway.simulator.records import Listing
+from gateway.simulator.rows import Rows, cut_seconds
 
 Value = TypeVar("Value")
 
@@ -20,7 +22,8 @@ Value = TypeVar("Value")
 _KEPT_SECONDS = 6_000_000
 # Next to what happens in a span, and how much wider it is outside regular hours.
 _SPREAD_OF_RANGE, _WIDE_OUTSIDE = 0.002, 4
-_QUOTE_STAYS_SECONDS, _SPREAD_STAYS_SECONDS = 5, 60
+_MINUTE = 60
+_KEPT_MINUTES = 1_000_000
 _MASK = (1 << 64) - 1
 _MIX = 0x9E3779B97F4A7C15
 
@@ -49,11 +52,6 @@ class Recent(Generic[Value]):
         return value
 
 
-class Sides(NamedTuple):
-    bid: Floats
-    ask: Floats
-
-
 class Tape:
     def __init__(self, seed: int, source: PriceSource, kept_seconds: int = _KEPT_SECONDS) -> None:
         self._seed = seed
@@ -61,6 +59,7 @@ class Tape:
         self._spreads: dict[int, Floats] = {}
         self._paths: Recent[Path] = Recent(kept_seconds)
         self._running: Recent[Running] = Recent(kept_seconds)
+        self._minutes: Recent[Rows] = Recent(_KEPT_MINUTES)
 
     def spans(self, listing: Listing) -> Spans:
         return self.source.spans(listing)
@@ -86,10 +85,20 @@ class Tape:
         running = paths.running(self.path(listing, group))
         return self._running.put(key, running, len(running.high))
 
-    # The two sides of the market
+    def minutes(self, listing: Listing, group: int) -> Rows:
+        """The minutes of a whole group of spans."""
+        key = listing.con_id, group
+        found = self._minutes.get(key)
+        if found is not None:
+            return found
+        rows = cut_seconds(self.path(listing, group), group, _MINUTE)
+        return self._minutes.put(key, rows, len(rows.start))
+
+    # The two sides of the market. Each is the last price and a distance that is one for all of a span, so that the
+    # bars of a side follow from those of the trades.
 
     def spread(self, listing: Listing) -> Floats:
-        """The usual spread of each of a listing's spans, a whole number of its increments and at least one."""
+        """The spread of each of a listing's spans, a whole number of its increments and at least one."""
         if listing.con_id not in self._spreads:
             spans = self.spans(listing)
             firsts, which = np.unique(spans.group, return_inverse=True)
@@ -100,18 +109,15 @@ class Tape:
             self._spreads[listing.con_id] = spread
         return self._spreads[listing.con_id]
 
-    def sides(self, listing: Listing, price: Floats, seconds: Times, spread: Floats) -> Sides:
-        """Bid and ask beside the last prices of these moments (`seconds` since 1970): a trade was at one of the two;
-        of a currency pair the price is the middle."""
+    def bid(self, listing: Listing, price: Floats, spans: NDArray[np.int64]) -> Floats:
+        """Beside each last price, of the span it lies in: half the spread below it, rounded to the price's side."""
         tick = ticks_at(listing, price)
-        minute = mixed(listing.con_id, seconds // _SPREAD_STAYS_SECONDS)
-        width = np.maximum(np.rint(spread * np.where(minute & 3 == 0, 2, 1) / tick), 1)
-        if listing.contract.sec_type == "CASH":
-            below = width // 2
-        else:
-            below = width * (mixed(listing.con_id, seconds // _QUOTE_STAYS_SECONDS) & 1)
-        bid = on_grid(price - below * tick, listing.price_steps)
-        return Sides(bid, on_grid(np.maximum(bid, price - below * tick) + width * tick, listing.price_steps))
+        return on_grid(price - np.rint(self.spread(listing)[spans] / tick) // 2 * tick, listing.price_steps)
+
+    def ask(self, listing: Listing, price: Floats, spans: NDArray[np.int64]) -> Floats:
+        tick = ticks_at(listing, price)
+        width = np.rint(self.spread(listing)[spans] / tick)
+        return on_grid(price + (width - width // 2) * tick, listing.price_steps)
 
 
 def ticks_at(listing: Listing, price: Floats) -> Floats:

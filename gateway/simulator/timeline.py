@@ -19,7 +19,7 @@ from gateway.simulator.working import FOREVER, WorkingOrder
 
 # So much of the path is asked for at once.
 SLICE_NS = 900 * SECOND_NS
-_AT_ONCE = ("IOC", "FOK")
+_AT_ONCE = ("IOC", "FOK", "OPG")
 _AT_CLOSE = ("MOC", "LOC")
 _THEN_MARKET = ("STP", "TRAIL", "MIT")
 
@@ -92,10 +92,11 @@ class Timeline:
             kind = working.request.order_type
             if working.met_ns == piece.start_ns or not self._meets(working, piece):
                 continue
-            if kind != "MKT" and not (working.order.triggered and kind in _THEN_MARKET):
+            at_open_only = kind == "MKT" or (working.order.triggered and kind in _THEN_MARKET)
+            if not at_open_only and working.request.tif != "OPG":
                 self._meet(working, piece, piece)
             if working.is_live and trail(working, piece.close):
-                self.trading.changed_orders.add(working.order.perm_id)
+                self.trading.drifted_orders.add(working.order.perm_id)
 
     def _meets(self, working: WorkingOrder, piece: Step) -> bool:
         if not working.transmitted or working.waits or not working.is_live or piece.start_ns < working.meets_ns:
@@ -123,6 +124,7 @@ class Timeline:
         if price == price:
             if policy.fill == "next" and not working.is_touched:
                 working.is_touched = True
+                self.trading.drifted_orders.add(working.order.perm_id)
                 working.met_ns = whole.start_ns
             else:
                 quantity = self._part(working, whole)
@@ -258,9 +260,11 @@ class Timeline:
         for working in list(trading.book.by_perm.values()):
             if not working.is_live:
                 trading.book.forget(working)
+                trading.changed_orders.add(working.order.perm_id)
         for base, booked in list(trading.executions.items()):
             if booked.execution.time_ns < now_ns and (booked.is_charged or booked.due_ns >= FOREVER):
                 del trading.executions[base]
+                trading.changed_executions.add(base)
 
 
 __all__ = ["Timeline"]

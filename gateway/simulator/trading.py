@@ -5,23 +5,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
-
-import numpy as np
+from dataclasses import replace
+from typing import Any, Protocol
 
 from domain.adjustments import Action
-from domain.costs import commission
 from domain.positions import DUST
 from gateway.contract import Contract
 from gateway.simulator.books import Books
-from gateway.simulator.ledger import Ledger, effective
+from gateway.simulator.commissions import BookedExecution, base_of, order_fee
+from gateway.simulator.ledger import Ledger, execution_terms, order_terms
 from gateway.simulator.lifetimes import SECOND_NS, lifetime, spoken
 from gateway.simulator.matching import on_tick, tick_at
 from gateway.simulator.policy import FillPolicy
 from gateway.simulator.records import (
     Charged,
-    CommissionReport,
     Executed,
     Execution,
     Fact,
@@ -60,22 +57,6 @@ class Market(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class BookedExecution:
-    """An execution in its last revision, and what it costs. `realized` is NaN where it opened."""
-
-    execution: Execution
-    fee: float
-    currency: str
-    realized: float
-    due_ns: int
-    """When its commission is told of; FOREVER is never."""
-    is_charged: bool = False
-
-    def report(self) -> CommissionReport:
-        return CommissionReport(self.execution.exec_id, self.fee, self.currency, self.realized - self.fee)
-
-
 class Trading:
     def __init__(self, market: Market, books: Books, ledger: Ledger, policy: FillPolicy, stamp: str) -> None:
         self.market = market
@@ -87,9 +68,11 @@ class Trading:
         """By the execution's id without its revision."""
         self.facts: list[Fact] = []
         self.changed_orders: set[int] = set()
+        self.drifted_orders: set[int] = set()
+        """Changed in a way that follows from prices alone: living again through the same time repeats it."""
         self.changed_executions: set[str] = set()
         self.touched_accounts: dict[str, None] = {}
-        self.touched_positions: dict[tuple[str, int], None] = {}
+        self.touched_positions: dict[tuple[str, int], Listing] = {}
         self.next_perm_id = 1_000_000_001
         self.executions_made = 0
         self.on_change: Callable[[], None] = lambda: None
@@ -109,7 +92,7 @@ class Trading:
             parent.order.children.append(order.perm_id)
             self.changed(parent)
         self.book.add(working)
-        self.ledger.append("order", now_ns, client_id=client_id, order_id=order.order_id, **terms(working))
+        self.ledger.append("order", now_ns, client_id=client_id, order_id=order.order_id, **order_terms(working.order))
         self.changed(working)
         return working
 
@@ -216,7 +199,7 @@ class Trading:
         )
         self.ledger.append("execution", now_ns, **execution_terms(execution))
         realized = self.books.trade(now_ns, order.account, working.listing, working.sign * quantity, price, exec_id)
-        fee, currency = self.fee(working, now_ns)
+        fee, currency = order_fee(self.books, self.ledger, working, now_ns)
         booked = BookedExecution(execution, fee - working.fee, currency, realized, self._due(now_ns))
         working.fee = fee
         self.executions[base_of(exec_id)] = booked
@@ -230,6 +213,13 @@ class Trading:
             self.charge(booked, now_ns)
         self._after_fill(working, quantity, is_done, now_ns)
 
+    def complete(self, working: WorkingOrder, now_ns: int) -> None:
+        """A correction has filled the rest of an order."""
+        working.order.status = FILLED
+        self._close(working, f"Filled Size: {working.order.filled:g}", now_ns)
+        self.facts += [working.opened(), working.changed()]
+        self._after_fill(working, 0.0, True, now_ns)
+
     def _tell_fill(self, working: WorkingOrder, execution: Execution, is_done: bool) -> None:
         executed: list[Fact] = [Executed(execution)] * self.policy.executions_told
         status: list[Fact] = [working.opened()] if is_done else []
@@ -239,28 +229,6 @@ class Trading:
     def _due(self, now_ns: int) -> int:
         seconds = self.policy.commission_delay_seconds
         return FOREVER if math.isinf(seconds) else now_ns + round(seconds * SECOND_NS)
-
-    def fee(self, working: WorkingOrder, now_ns: int) -> tuple[float, str]:
-        """The commission of an order over all that it has filled; forex is charged in the account's currency."""
-        listing, order = working.listing, working.order
-        currency, value = listing.contract.currency, working.value
-        if listing.contract.sec_type == "CASH":
-            base = self.books.settings[order.account].currency
-            value, currency = value * self.books.rate(currency, base, now_ns), base
-        month_units = self._month_units(working, now_ns) if listing.commission.tiers else 0.0
-        return commission(listing.commission, working.sign * order.filled, value, month_units), currency
-
-    def _month_units(self, working: WorkingOrder, now_ns: int) -> float:
-        """Units that other orders traded earlier in the calendar month."""
-        order = working.order
-        wanted = {"account": order.account, "con_id": working.listing.con_id}
-        executions = effective(self.ledger.of("execution", **wanted)).values()
-        earlier = [
-            float(entry["quantity"])
-            for entry in executions
-            if entry["perm_id"] != order.perm_id and month_of(entry["time_ns"]) == month_of(now_ns)
-        ]
-        return sum(earlier)
 
     def charge(self, booked: BookedExecution, now_ns: int) -> None:
         """Take an execution's commission and tell of it."""
@@ -328,7 +296,7 @@ class Trading:
             limit_price_offset=self._split_price(working, request.limit_price_offset, new_per_old),
         )
         order.stop_price = self._split_price(working, order.stop_price, new_per_old)
-        self.ledger.append("change", now_ns, **terms(working))
+        self.ledger.append("change", now_ns, **order_terms(working.order))
         self.changed(working)
         if working.transmitted:
             self.facts += [working.opened(), working.changed()]
@@ -347,13 +315,13 @@ class Trading:
             self.cancel(other, now_ns, BY_SYSTEM)
             return
         order.request = replace(order.request, quantity=order.filled + left)
-        self.ledger.append("change", now_ns, **terms(other))
+        self.ledger.append("change", now_ns, **order_terms(other.order))
         self.changed(other)
         self.facts += [other.opened(), other.changed()]
 
     def modified(self, working: WorkingOrder, now_ns: int) -> None:
         """The request of an order that lives has been replaced."""
-        self.ledger.append("change", now_ns, **terms(working))
+        self.ledger.append("change", now_ns, **order_terms(working.order))
         if working.transmitted and not working.waits:
             starts, ends, window = lifetime(
                 self.market, working.listing.con_id, working.listing.zone, working.request, now_ns
@@ -398,9 +366,14 @@ class Trading:
         self.changed_orders.add(working.order.perm_id)
         self.on_change()
 
+    def changed_names(self) -> tuple[set[Any], ...]:
+        """Names of all that changed and is not written down yet."""
+        books = self.books
+        return self.changed_orders, self.changed_executions, books.changed_cash, books.changed_positions
+
     def moved(self, account: str, listing: Listing) -> None:
         self.touched_accounts[account] = None
-        self.touched_positions[account, listing.con_id] = None
+        self.touched_positions[account, listing.con_id] = listing
 
 
 LOCATING = (
@@ -415,58 +388,4 @@ def held_text(working: WorkingOrder) -> str:
     return f"Order Message:\n{named}\nWarning: Your order will not be placed at the exchange until {until}"
 
 
-def base_of(exec_id: str) -> str:
-    """An execution's id without its revision."""
-    return exec_id.rpartition(".")[0]
-
-
-def month_of(now_ns: int) -> int:
-    """The calendar month in UTC, counted from 1970."""
-    return int(np.datetime64(now_ns, "ns").astype("datetime64[M]").astype(int))
-
-
-def terms(working: WorkingOrder) -> dict[str, object]:
-    request = working.request
-    return {
-        "perm_id": working.order.perm_id,
-        "account": request.account,
-        "con_id": working.listing.con_id,
-        "symbol": working.listing.contract.symbol,
-        "action": request.action,
-        "quantity": request.quantity,
-        "order_type": request.order_type,
-        "limit_price": request.limit_price,
-        "aux_price": request.aux_price,
-        "tif": request.tif,
-        "order_ref": request.order_ref,
-        "parent_perm_id": working.order.parent_perm_id,
-        "oca_group": request.oca_group,
-    }
-
-
-def execution_terms(execution: Execution) -> dict[str, object]:
-    return {
-        "exec_id": execution.exec_id,
-        "perm_id": execution.perm_id,
-        "client_id": execution.client_id,
-        "order_id": execution.order_id,
-        "order_ref": execution.order_ref,
-        "account": execution.account,
-        "con_id": execution.listing.con_id,
-        "symbol": execution.listing.contract.symbol,
-        "side": execution.side,
-        "quantity": execution.quantity,
-        "price": execution.price,
-    }
-
-
-__all__ = [
-    "BY_SYSTEM",
-    "BY_TRADER",
-    "BookedExecution",
-    "Market",
-    "Trading",
-    "base_of",
-    "execution_terms",
-    "terms",
-]
+__all__ = ["BY_SYSTEM", "BY_TRADER", "Market", "Trading"]

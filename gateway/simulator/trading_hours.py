@@ -228,32 +228,3 @@ def _offsets(zone: str) -> NDArray[np.int64]:
 def _offset_seconds(moment: datetime, zone: ZoneInfo) -> int:
     offset = moment.astimezone(zone).utcoffset() or timedelta()
     return round(offset.total_seconds())
-
-
-# As contract details say it
-
-
-def hours_text(table: SessionTable, now_ns: int, days: int = 6) -> str:
-    """`20261123:0930-20261123:1600;20261126:CLOSED;…` of the calendar days from now's on, in the exchange's time."""
-    near = min(int(np.searchsorted(table.close, now_ns, side="right")), len(table) - 1)
-    today = (now_ns + int(table.utc_offset[near])) // DAY_NS
-    pieces = []
-    for label in range(today, today + days):
-        row = int(np.searchsorted(table.label, label))
-        if row < len(table) and table.label[row] == label:
-            offset = int(table.utc_offset[row])
-            pieces.append(f"{_clock(int(table.open[row]) + offset)}-{_clock(int(table.close[row]) + offset)}")
-        elif row == len(table) or (table.open[row] + table.utc_offset[row]) // DAY_NS != label:
-            pieces.append(f"{day_text(label)}:CLOSED")
-    return ";".join(pieces)
-
-
-def day_text(label: int) -> str:
-    """YYYYMMDD of days since 1970-01-01."""
-    return date.fromordinal(label + _EPOCH).strftime("%Y%m%d")
-
-
-def _clock(local_ns: int) -> str:
-    day, rest = divmod(local_ns, DAY_NS)
-    minutes = rest // MINUTE_NS
-    return f"{day_text(day)}:{minutes // 60:02d}{minutes % 60:02d}"

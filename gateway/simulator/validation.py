@@ -28,6 +28,7 @@ def invalid(cause: str) -> Refusal:
 BAD_PRICE = Refusal(463, "You must enter a valid price.")
 BAD_TICK = Refusal(110, "The price does not conform to the minimum price variation for this contract.")
 DUPLICATE_ID = Refusal(103, "Duplicate order id")
+PRESET_TIF = Refusal(10349, "Order TIF was set to DAY based on order preset.")
 IS_FILLED = Refusal(104, "Cannot modify a filled order.")
 NO_MATCH = Refusal(105, "Order being modified does not match original order")
 NO_PARENT = Refusal(10006, "Missing parent order.")
@@ -181,13 +182,21 @@ def _times(order: WireOrder, listing: Listing, rules: Rules) -> Refusal | None:
 
 
 def modification_refusal(old: WireOrder, new: WireOrder, filled: float) -> Refusal | None:
-    """What an order that works may not become."""
-    fixed = ("action", "order_type", "account", "parent_id", "oca_group", "model_code")
-    if any(getattr(old, name) != getattr(new, name) for name in fixed):
-        return NO_MATCH
+    """What an order that works may not become. A group or parent that is left out stays as it was."""
+    for name in ("action", "order_type", "account", "model_code"):
+        if getattr(old, name) != getattr(new, name):
+            return NO_MATCH
+    for name in ("parent_id", "oca_group"):
+        if getattr(new, name) and getattr(old, name) != getattr(new, name):
+            return NO_MATCH
     if new.quantity <= filled:
         return rejected(f"The new quantity must be more than the {filled:g} that are filled.")
     return None
+
+
+def ignores_outside_rth(order: WireOrder, listing: Listing) -> bool:
+    """Stocks trade at the market in regular hours only."""
+    return order.outside_rth and listing.contract.sec_type == "STK" and order.order_type in ("MKT", "MOC", "LOC")
 
 
 def is_given(value: float) -> bool:
@@ -209,9 +218,11 @@ __all__ = [
     "IS_FILLED",
     "NO_MATCH",
     "NO_PARENT",
+    "PRESET_TIF",
     "Refusal",
     "Rules",
     "find_listing",
+    "ignores_outside_rth",
     "invalid",
     "is_given",
     "is_set",

@@ -29,7 +29,7 @@ def ids(messages: list[list[str]]) -> list[str]:
 
 def test_refused_connections_are_refused_by_the_system_and_taken_again_later():
     with start_simulator() as handle, RawClient(handle.port) as standing:
-        handle.faults.refuse(0.4)
+        handle.faults.refuse(0.8)
         end = time.monotonic() + 10
         while True:
             try:
@@ -37,6 +37,7 @@ def test_refused_connections_are_refused_by_the_system_and_taken_again_later():
             except ConnectionRefusedError:
                 break
             assert time.monotonic() < end
+            time.sleep(0.02)
         standing.say(*CURRENT_TIME)
         standing.until(49)
         while True:
@@ -140,7 +141,7 @@ def test_a_restart_ends_all_refuses_and_comes_back_with_lower_ids():
     with start_simulator() as handle:
         with RawClient(handle.port) as client:
             client.until(4, 2, -1, 2158)
-            handle.call(lambda simulator: simulator.exchange.reserve(1, 100))
+            handle.call(lambda simulator: simulator.exchange.reserve_order_ids(1, 100))
             client.say(8, 1, 1)
             next_id = int(client.until(9)[-1][2])
             handle.faults.restart(seconds=0.3, id_rollback=4)

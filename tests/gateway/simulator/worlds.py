@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+from gateway.simulator.books import AccountSettings
 from gateway.simulator.clock import ManualClock
-from gateway.simulator.exchange import AccountSettings, Exchange
-from gateway.simulator.market import built_in_market
-from gateway.simulator.server import DEFAULT_START_NS
+from gateway.simulator.exchange import Exchange
+from gateway.simulator.market import Market
+from gateway.simulator.server import DEFAULT_START_NS, walk_market
 from gateway.simulator.settings import Settings
 from gateway.simulator.simulator import Simulator
+
+
+@cache
+def known_market(seed: int = 1) -> Market:
+    """The built-in market as of the usual start; one for all tests, since it changes with nobody's questions."""
+    return walk_market(seed, DEFAULT_START_NS)
 
 
 class Stopwatch:
@@ -26,7 +34,7 @@ def still_simulator(*, scenario: Any = None, seed: int = 1, start_ns: int = DEFA
     """No socket, no thread; `simulator.monotonic` is a Stopwatch."""
     chosen = Settings(seed=seed, **settings)
     clock = ManualClock(start_ns)
-    market = built_in_market(seed)
+    market = known_market(seed)
     books = {number: AccountSettings(cash=chosen.cash, currency=chosen.currency) for number in chosen.accounts}
     exchange = Exchange(market, clock, books, seed=seed)
     return Simulator(market, exchange, clock, chosen, scenario=scenario, monotonic=Stopwatch())
