@@ -11,13 +11,14 @@ import schemathesis
 from django.apps import apps
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, transaction
+from django.db import close_old_connections, connection, transaction
 from django.test import Client
 from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
+from psycopg.pq import TransactionStatus
 from schemathesis import GenerationMode
 
 from execution.models import KillSwitch
@@ -84,6 +85,13 @@ def snapshot() -> str:
     return digest.hexdigest()
 
 
+def has_read_too_far(case: Any) -> bool:
+    """PostgreSQL refused a value of a query, such as the year 555; this test's transaction reads no more after that."""
+    if case.method != "GET" or connection.vendor != "postgresql":
+        return False
+    return connection.connection.info.transaction_status == TransactionStatus.INERROR
+
+
 def logged_in() -> tuple[dict[str, str], dict[str, str]]:
     """Headers and cookies of an admin's browser."""
     client = Client()
@@ -108,7 +116,7 @@ def fuzz(filled: dict[str, Any], examples: int) -> Counter[int]:
             assert response.status_code < 500, (case.as_curl_command(), response.text[:500])
             if response.status_code >= 400:
                 assert response.headers["content-type"] == ["application/problem+json"], case.as_curl_command()
-                assert snapshot() == before, case.as_curl_command()
+                assert has_read_too_far(case) or snapshot() == before, case.as_curl_command()
             transaction.set_rollback(True)
 
     for result in schema.get_all_operations():
