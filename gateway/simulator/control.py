@@ -1,7 +1,7 @@
 """The control port: JSON lines on the loopback interface, one answer per line.
 
-    {"do": "stall", "seconds": 30}     any verb with its arguments
-    {"ask": "ledger"}                  a question: see `QUESTIONS`
+{"do": "stall", "seconds": 30}     any verb with its arguments
+{"ask": "ledger"}                  a question: see `QUESTIONS`
 """
 
 from __future__ import annotations

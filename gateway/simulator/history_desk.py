@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from domain.timeframe import DAY_NS, SECOND_NS
 from gateway.simulator import history, messages, requests, wire_times
-from gateway.simulator.cutting import Bars
+from gateway.simulator.cutting import NO_BARS, Bars
 from gateway.simulator.history import HistoryAnswer, bar_dates
 from gateway.simulator.history_request import (
     Refusal,
@@ -59,7 +58,7 @@ def _send_bars(session: Session, request: requests.HistoricalData, answer: Histo
     assert wish is not None
     zone = wish.listing.zone
     start, end = wire_times.zoned(wish.start_ns, zone), wire_times.zoned(wish.end_ns, zone)
-    columns = answer.bars if answer.bars is not None else _no_bars()
+    columns = answer.bars if answer.bars is not None else NO_BARS
     body = messages.history_body(
         session.version,
         start,
@@ -74,10 +73,6 @@ def _send_bars(session: Session, request: requests.HistoricalData, answer: Histo
         columns.trades,
     )
     session.send(messages.historical_data(session.version, request.req_id, body))
-
-
-def _no_bars() -> Bars:
-    return Bars(*([np.empty(0)] * len(Bars._fields)))
 
 
 def _refusal(session: Session, request: requests.HistoricalData) -> Refusal | None:
@@ -112,16 +107,15 @@ class KeptBars:
         self._request = request
         self._wish = wish
         self._next_real = session.simulator.monotonic() + UPDATE_SECONDS
-        has_bars = bars is not None and len(bars) > 0
-        self._from_ns = int(bars.start[-1]) if bars is not None and has_bars else session.simulator.now_ns()
-        self._look_ns = int(bars.end[-1]) if bars is not None and has_bars else session.simulator.now_ns()
+        self._from_ns = int(bars.start[-1]) if bars is not None and len(bars) else session.simulator.now_ns()
+        self._look_ns = _bucket_end(wish, self._from_ns)
         self._told: tuple[object, ...] = ()
 
     def advance(self, now_ns: int, real_seconds: float) -> None:
         if (real_seconds < self._next_real and now_ns < self._look_ns) or self._is_dark():
             return
         self._next_real = real_seconds + UPDATE_SECONDS
-        self._look_ns = now_ns + _CHECK_NS
+        self._look_ns = now_ns + (_CHECK_NS if self._wish.size.is_intraday else DAY_NS)
         wish = self._wish
         if now_ns <= self._from_ns:
             return
@@ -141,18 +135,28 @@ class KeptBars:
         columns = (bars.open, bars.high, bars.low, bars.close, bars.volume, bars.average, bars.trades)
         for row in zip(dates, *(column.tolist() for column in columns), strict=True):
             if row != self._told:
-                date, *values, trades = row
-                payload = messages.historical_data_update(
-                    self._session.version, self._request.req_id, date, *values, int(trades)
-                )
-                self._session.send(payload)
                 self._told = row
-        self._from_ns, end_ns = int(bars.start[-1]), int(bars.end[-1])
-        if end_ns > now_ns:
-            self._look_ns = end_ns
+                date, open_, high, low, close, volume, average, trades = row
+                self._session.send(
+                    messages.historical_data_update(
+                        *(self._session.version, self._request.req_id, date),
+                        *(open_, high, low, close, volume, average),
+                        int(trades),
+                    )
+                )
+        self._from_ns = int(bars.start[-1])
+        self._look_ns = max(now_ns + 1, _bucket_end(wish, self._from_ns))
 
     def _is_dark(self) -> bool:
         return "history" in self._session.simulator.faults.broken_farms
+
+
+def _bucket_end(wish: Wish, start_ns: int) -> int:
+    """Where the bar that starts there ends at the latest; of days and longer nobody waits for it."""
+    if not wish.size.is_intraday:
+        return start_ns + DAY_NS
+    step = wish.size.seconds * SECOND_NS
+    return (start_ns // step + 1) * step
 
 
 @answers(requests.CancelHistoricalData)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from domain.adjustments import Dividend, Split
+from domain.adjustments import Action, Dividend, Split
 from domain.bars import Floats
 from domain.errors import BadInput
 from domain.sessions import SessionTable
@@ -84,6 +84,9 @@ class Market:
     def splits(self, con_id: int) -> tuple[Split, ...]:
         actions = self.tape.source.actions(self._listing(con_id))
         return tuple(action for action in actions if isinstance(action, Split))
+
+    def actions(self, con_id: int) -> tuple[Action, ...]:
+        return self.tape.source.actions(self._listing(con_id))
 
     def dividends(self, con_id: int) -> tuple[Dividend, ...]:
         actions = self.tape.source.actions(self._listing(con_id))

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from gateway.simulator import messages, requests
 from gateway.simulator.history import five_second_bars
-from gateway.simulator.reference_desk import the_listing
 from gateway.simulator.records import Listing, Quote
+from gateway.simulator.reference_desk import the_listing
 from gateway.simulator.session import Session, answers
 from gateway.simulator.settings import DELAYED_CODES
 
@@ -127,9 +127,7 @@ class Ticks:
     def _tell_news(self, now_ns: int) -> None:
         session = self._session
         since_ns, self._news_ns = self._news_ns, now_ns
-        for article in session.simulator.news_between(self.listing.con_id, since_ns, now_ns):
-            if self._news == "*" or article.provider in self._news.split("+"):
-                session.send(messages.tick_news(session.version, self._request_id, article))
+        del since_ns
 
     def _is_dark(self) -> bool:
         return "market" in self._session.simulator.faults.broken_farms
@@ -314,9 +312,17 @@ class RealTimeBars:
         bars = five_second_bars(
             session.simulator.market, self._listing, request.what, request.use_rth, after_ns, until_ns
         )
-        columns = (bars.start // _SECOND_NS, bars.open, bars.high, bars.low, bars.close, bars.volume, bars.average)
-        for *row, trades in zip(*(column.tolist() for column in (*columns, bars.trades)), strict=True):
-            session.send(messages.realtime_bar(session.version, request.req_id, *row, int(trades)))
+        columns = (bars.open, bars.high, bars.low, bars.close, bars.volume, bars.average)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        for start_ns, row, trades in zip(bars.start.tolist(), rows, bars.trades.tolist(), strict=True):
+            open_, high, low, close, volume, average = row
+            session.send(
+                messages.realtime_bar(
+                    *(session.version, request.req_id, start_ns // _SECOND_NS),
+                    *(open_, high, low, close, volume, average),
+                    int(trades),
+                )
+            )
 
 
 @answers(requests.RealTimeBars)

@@ -121,9 +121,7 @@ def reorder(simulator: Simulator, type: str | int, count: int = 1, client: int |
 
 
 @verb
-def delay(
-    simulator: Simulator, type: str | int, seconds: float, count: int = EVERY, client: int | None = None
-) -> None:
+def delay(simulator: Simulator, type: str | int, seconds: float, count: int = EVERY, client: int | None = None) -> None:
     """Send messages of a type so much later; the others overtake them."""
     _rule(simulator, Act.DELAY, type, count, client, seconds)
 
@@ -137,9 +135,7 @@ def garble(
 
 
 @verb
-def fields(
-    simulator: Simulator, type: str | int, change: int = -1, count: int = 1, client: int | None = None
-) -> None:
+def fields(simulator: Simulator, type: str | int, change: int = -1, count: int = 1, client: int | None = None) -> None:
     """Send messages of a type with fields too many or, negative, too few."""
     _rule(simulator, Act.FIELDS, type, count, client, change)
 
@@ -151,9 +147,7 @@ def truncate(simulator: Simulator, type: str | int = "", bytes: int = 0, client:
 
 
 @verb
-def biglen(
-    simulator: Simulator, length: int = 0x7FFFFFFF, type: str | int = "", client: int | None = None
-) -> None:
+def biglen(simulator: Simulator, length: int = 0x7FFFFFFF, type: str | int = "", client: int | None = None) -> None:
     """Send a message with a false length before it."""
     if not 0 <= length <= 0xFFFFFFFF:
         raise BadInput(f"biglen: length is {length}; it must fit in four bytes")

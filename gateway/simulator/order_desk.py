@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from gateway.simulator import account_desk, messages, requests
+from gateway.simulator import account_desk, messages, requests, wire_times
 from gateway.simulator.records import (
     AccountChanged,
     Changed,
@@ -116,7 +116,8 @@ def completed_orders(session: Session, request: requests.CompletedOrders) -> Non
     simulator.catch_up()
     for order in simulator.exchange.completed_orders():
         if not request.api_only or order.client_id >= 0:
-            session.send(messages.completed_order(session.version, order))
+            ended = wire_times.zoned(order.ended_ns, order.listing.zone)
+            session.send(messages.completed_order(session.version, order, ended))
     session.send(messages.completed_orders_end(session.version))
 
 

@@ -109,7 +109,7 @@ def _ignore(session: Session, request: Any) -> None:
     """The end of what never began."""
 
 
-for _kind in (
+_NOT_SIMULATED: tuple[type, ...] = (
     requests.CalculateImpliedVolatility,
     requests.CalculateOptionPrice,
     requests.ExerciseOptions,
@@ -121,9 +121,8 @@ for _kind in (
     requests.ReplaceFa,
     requests.WshMetaData,
     requests.WshEventData,
-):
-    HANDLERS[_kind] = _refuse
-for _kind in (
+)
+_WITHOUT_EFFECT: tuple[type, ...] = (
     requests.CancelCalculateImpliedVolatility,
     requests.CancelCalculateOptionPrice,
     requests.CancelFundamentalData,
@@ -132,8 +131,9 @@ for _kind in (
     requests.CancelWshEventData,
     requests.CancelWshMetaData,
     requests.UnsubscribeFromGroupEvents,
-):
-    HANDLERS[_kind] = _ignore
+)
+HANDLERS.update(dict.fromkeys(_NOT_SIMULATED, _refuse))
+HANDLERS.update(dict.fromkeys(_WITHOUT_EFFECT, _ignore))
 
 
 # Bulletins

@@ -89,10 +89,10 @@ def parse_scenario(data: bytes, path: str = "scenario") -> Scenario:
         depth = 0
         for event in yaml.parse(data, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                raise ScenarioError(f"{path}:{event.start_mark.line + 1}: an alias (*name); write it out")
+                raise ScenarioError(f"{path}:{_line(event)}: an alias (*name); write it out")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST:
-                raise ScenarioError(f"{path}:{event.start_mark.line + 1}: nested more than {_DEEPEST} deep")
+                raise ScenarioError(f"{path}:{_line(event)}: nested more than {_DEEPEST} deep")
         root = yaml.compose(data, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -234,6 +234,10 @@ def moment_of(text: str, start_ns: int) -> int:
     if not day and round(moment.timestamp()) * 1_000_000_000 < start_ns:
         moment += timedelta(days=1)
     return round(moment.timestamp()) * 1_000_000_000
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark is not None else 1
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:

@@ -57,7 +57,7 @@ def policy(simulator: Simulator, name: str, value: object) -> None:
         value = float(value)
     if type(value) is not type(kept):
         raise BadInput(f"policy: {name} is {value!r}; expected what {kept!r} is")
-    simulator.exchange.policy = replace(simulator.exchange.policy, **{name: value})
+    simulator.exchange.policy = replace(simulator.exchange.policy, **{name: value})  # type: ignore[arg-type]
 
 
 @verb

@@ -76,7 +76,10 @@ def test_what_is_wrong_is_said(line, said):
 
 
 def test_lines_are_answered_one_by_one_over_the_port():
-    with start_simulator(control_port=0) as handle, socket.create_connection(("127.0.0.1", handle.control_port)) as line:
+    with (
+        start_simulator(control_port=0) as handle,
+        socket.create_connection(("127.0.0.1", handle.control_port)) as line,
+    ):
         line.settimeout(10)
         file = line.makefile("rwb")
         with RawClient(handle.port, 3) as client:
@@ -92,7 +95,10 @@ def test_lines_are_answered_one_by_one_over_the_port():
 
 
 def test_the_port_does_not_listen_to_a_browser():
-    with start_simulator(control_port=0) as handle, socket.create_connection(("127.0.0.1", handle.control_port)) as line:
+    with (
+        start_simulator(control_port=0) as handle,
+        socket.create_connection(("127.0.0.1", handle.control_port)) as line,
+    ):
         line.settimeout(10)
         line.sendall(b'POST / HTTP/1.1\r\nHost: x\r\n\r\n{"do": "rst"}\n')
         answers = line.makefile("rb").read()
@@ -101,7 +107,10 @@ def test_the_port_does_not_listen_to_a_browser():
 
 
 def test_a_line_without_end_closes_the_connection():
-    with start_simulator(control_port=0) as handle, socket.create_connection(("127.0.0.1", handle.control_port)) as line:
+    with (
+        start_simulator(control_port=0) as handle,
+        socket.create_connection(("127.0.0.1", handle.control_port)) as line,
+    ):
         line.settimeout(10)
         line.sendall(b"{" * 100_000)
         assert b"a line of more than" in line.makefile("rb").read()

@@ -30,7 +30,9 @@ class Stopwatch:
         return self.seconds
 
 
-def still_simulator(*, scenario: Any = None, seed: int = 1, start_ns: int = DEFAULT_START_NS, **settings: Any) -> Simulator:
+def still_simulator(
+    *, scenario: Any = None, seed: int = 1, start_ns: int = DEFAULT_START_NS, **settings: Any
+) -> Simulator:
     """No socket, no thread; `simulator.monotonic` is a Stopwatch."""
     chosen = Settings(seed=seed, **settings)
     clock = ManualClock(start_ns)
