@@ -24,7 +24,7 @@ MOODS = {
     "stale": "bad",
 }  # fmt: skip
 FAMILY_MOODS = {"fatal": "bad", "reject": "bad", "wait": "warn", "retry": "warn"}
-FARM_MOODS = {"ok": "good", "broken": "bad", "inactive": "calm"}
+FARM_MOODS = {"ok": "good", "broken": "bad", "asleep": "calm"}
 
 
 def _standing(row: GatewayLink) -> Standing:

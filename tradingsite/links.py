@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -17,9 +18,13 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from django.conf import settings
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
+from gateway.settings import AccountKind, ConnectionSettings
+from gateway.status import ConnectionStatus
 
+from gateway.events import Event, Notice
 from tradingsite import leases
 from tradingsite.leases import HeldLease
 from tradingsite.models import GatewayLink
@@ -43,19 +48,22 @@ log = logging.getLogger(__name__)
 class Connected(Protocol):
     """What a link needs of a connection: `gateway.connection.Connection`."""
 
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def status(self) -> Any: ...
+    def open(self) -> Any: ...
+    def close(self) -> None: ...
+    def snapshot(self) -> ConnectionStatus: ...
+
+
+Connect = Callable[[Callable[[Event], None]], Connected]
 
 
 class Link:
-    """`connect` makes a connection that has not begun yet; it is called anew for each. `now` is the database's clock,
-    as an expression, `clock` this process's, in seconds."""
+    """`connect` makes a connection that is not open yet, with the function that hears its events; it is called anew for
+    each. `now` is the database's clock, as an expression, `clock` this process's, in seconds."""
 
     def __init__(
         self,
         role: str,
-        connect: Callable[[], Connected],
+        connect: Connect,
         *,
         now: Any = None,
         clock: Callable[[], float] = leases.awake_seconds,
@@ -73,7 +81,6 @@ class Link:
         self._looked_at = self._told_at = self._renewed_at = -1e9
         self._earlier: Counter[str] = Counter()
         self._families: Counter[str] = Counter()
-        self._last_notice: Any = None
         self._threads = [
             threading.Thread(target=self._keep, name=f"link {role}", daemon=True),
             threading.Thread(target=self._guard, name=f"link {role} guard", daemon=True),
@@ -182,9 +189,9 @@ class Link:
         """Begin a connection, where there is enough of the lease left for one and nobody has asked to stop."""
         with self._turn_of:
             if self._lease is not None and self._lease.may_act() and not self._stopping.is_set():
-                connection = self._connect()
-                connection.start()
-                self._connection, self._told, self._last_notice = connection, {}, None
+                connection = self._connect(self._hear)
+                connection.open()
+                self._connection, self._told = connection, {}
 
     def _drop(self) -> None:
         """End the connection, if there is one; what it counted is kept."""
@@ -193,12 +200,12 @@ class Link:
             if connection is None:
                 return
             try:
-                status = connection.status()
+                status = connection.snapshot()
                 for name in ("messages_in", "messages_out", "reconnects"):
                     self._earlier[name] += getattr(status, name)
                 self._earlier["reconnects"] += 1
             finally:
-                connection.stop()
+                connection.close()
 
     # ---- the row -------------------------------------------------------------------------------------------------
 
@@ -206,7 +213,7 @@ class Link:
         with self._turn_of:
             if self._connection is None:
                 return
-            status = self._connection.status()
+            status = self._connection.snapshot()
         fields = self._fields(status)
         calm = {name: value for name, value in fields.items() if name not in _RESTLESS}
         if calm == self._told and self._clock() - self._told_at < REPEAT_SECONDS:
@@ -222,39 +229,35 @@ class Link:
         about = {"holder": self.holder, "epoch": self.epoch, "seen": timezone.now()}
         return self.epoch > 0 and bool(rows.update(**fields, **about))
 
-    def _fields(self, status: Any) -> dict[str, Any]:
-        """The row's columns, of a snapshot of `gateway.connection.ConnectionStatus`."""
-        self._count(status.notices)
+    def _fields(self, status: ConnectionStatus) -> dict[str, Any]:
+        """The row's columns."""
         return {
             "state": str(status.state),
-            "since": status.since,
+            "since": _moment(status.since_ns),
             "cause": scrub_text(status.cause),
             "remedy": scrub_text(status.remedy),
             "host": status.host,
             "port": status.port,
             "client_id": status.client_id,
-            "library": status.library,
-            "server_version": status.server_version,
+            "library": f"{status.library} {status.library_version}",
+            "server_version": status.server_version or None,
             "accounts": list(status.accounts),
-            "account_kind": status.kind,
-            "heartbeat": status.last_heartbeat,
-            "latency_ms": status.latency_ms,
-            "clock_skew_s": status.clock_skew_s,
+            "account_kind": str(status.kind),
+            "heartbeat": _moment(status.last_heartbeat_ns),
+            "latency_ms": _measured(status.latency_ms),
+            "clock_skew_s": _measured(status.clock_skew_s),
             "messages_in": status.messages_in + self._earlier["messages_in"],
             "messages_out": status.messages_out + self._earlier["messages_out"],
             "reconnects": status.reconnects + self._earlier["reconnects"],
-            "farms": dict(status.farms),
+            "farms": {farm.name or farm.kind: farm.status for farm in status.farms},
             "notices": [_notice(each) for each in reversed(status.notices[-NOTICES_KEPT:])],
-            "notice_counts": dict(sorted(self._families.items())),
+            "notice_counts": dict(sorted(self._families.copy().items())),
         }
 
-    def _count(self, notices: tuple[Any, ...]) -> None:
-        """Those that came after the last one that was counted; the connection keeps the latest alone."""
-        last = next((at for at in range(len(notices) - 1, -1, -1) if notices[at] is self._last_notice), -1)
-        for each in notices[last + 1 :]:
-            self._families[str(each.family)] += 1
-        if notices:
-            self._last_notice = notices[-1]
+    def _hear(self, event: Event) -> None:
+        """In the connection's own thread. Of all that it tells, notices are counted."""
+        if isinstance(event, Notice):
+            self._families[str(event.family)] += 1
 
     def _tell_fault(self, error: Exception) -> None:
         now = timezone.now()
@@ -304,14 +307,21 @@ class Link:
             self._drop()
 
 
-def moment(ns: int) -> datetime:
-    """Of UTC nanoseconds."""
+def _moment(ns: int) -> datetime | None:
+    """Of UTC nanoseconds; 0 is never."""
+    if not ns:
+        return None
     return datetime.fromtimestamp(ns // 1_000_000_000, UTC) + timedelta(microseconds=ns // 1000 % 1_000_000)
 
 
-def _notice(notice: Any) -> dict[str, Any]:
+def _measured(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _notice(notice: Notice) -> dict[str, Any]:
+    at = _moment(notice.at_ns)
     return {
-        "at": moment(notice.at_ns).isoformat(),
+        "at": at and at.isoformat(),
         "code": notice.code,
         "family": str(notice.family),
         "words": notice.words,
@@ -327,11 +337,33 @@ _held: dict[str, Link] = {}
 
 def hold(role: str) -> Link:
     """Begin the link of a role in this process; it ends with the process, or with `let_go`."""
-    link = Link(role, lambda: connection_for(role))
+    from gateway.connection import Connection
+
+    link = Link(role, lambda hear: Connection(settings_of(role), hear))
     _held[role] = link
     atexit.register(link.stop)
     link.start()
     return link
+
+
+def settings_of(role: str) -> ConnectionSettings:
+    """What the settings say of a role's connection. The role `data` asks for no orders and can place none."""
+    return ConnectionSettings(
+        host=settings.IB_HOST,
+        port=settings.IB_PORT,
+        client_id=_client_id(role),
+        kind=AccountKind(settings.TRADING_MODE),
+        account=settings.IB_ACCOUNT,
+        library=settings.IB_LIBRARY,
+        read_only=settings.IB_READ_ONLY or role == "data",
+        heartbeat_seconds=settings.IB_HEARTBEAT_SECONDS,
+        heartbeat_deadline_seconds=settings.IB_HEARTBEAT_DEADLINE_SECONDS,
+    )
+
+
+def _client_id(role: str) -> int:
+    ids = {"data": settings.IB_CLIENT_ID_DATA, "doctor": settings.IB_CLIENT_ID_DOCTOR}
+    return int(ids.get(role, settings.IB_CLIENT_ID_TRADER))
 
 
 def let_go() -> None:

@@ -144,7 +144,7 @@ def gateway_link(now: dt.datetime, **fields: Any) -> GatewayLink:
         "messages_in": 123_456,
         "messages_out": 4_321,
         "reconnects": 2,
-        "farms": {"usfarm": "ok", "ushmds": "broken", "secdefil": "ok", "cashfarm": "inactive"},
+        "farms": {"usfarm": "ok", "ushmds": "broken", "secdefil": "ok", "cashfarm": "asleep"},
         "notices": notices,
         "notice_counts": {"wait": 2, "reject": 1, "note": 1},
         "holder": "desk:4711:1a2b3c4d",

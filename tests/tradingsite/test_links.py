@@ -10,7 +10,9 @@ from django.db import OperationalError
 from django.db.models import DateTimeField, Value
 from django.utils import timezone
 
-from tests.tradingsite.gatewaydouble import NOON, Double, Notice
+from gateway.codes import Family
+from gateway.states import State
+from tests.tradingsite.gatewaydouble import NOON, Double, notice
 from tests.tradingsite.people import person
 from tradingsite import leases, linkrows, links
 from tradingsite.celery import _let_go_of_link
@@ -77,7 +79,7 @@ def test_a_change_is_told_within_a_second_and_mere_counts_every_five(link, clock
     assert GatewayLink.objects.get().messages_in == 20
     go_on(link, clock, 3)
     assert GatewayLink.objects.get().messages_in == 21
-    connection.change(state="down", cause="refused", remedy="start it", messages_in=22)
+    connection.change(state=State.DOWN, cause="refused", remedy="start it", messages_in=22)
     go_on(link, clock, 1)
     row = GatewayLink.objects.get()
     assert (row.state, row.cause, row.remedy, row.messages_in) == ("down", "refused", "start it", 22)
@@ -145,7 +147,7 @@ def test_after_a_long_silence_it_is_taken_anew_with_the_next_epoch(link, clock):
 def test_an_old_holder_cannot_write_over_the_row_of_a_new_one(link, clock):
     begun(link, clock)
     GatewayLink.objects.update(epoch=5, state="syncing", holder="another")
-    Double.made[-1].change(state="down")
+    Double.made[-1].change(state=State.DOWN)
     go_on(link, clock, 2)
     row = GatewayLink.objects.get()
     assert (row.state, row.holder, row.epoch) == ("syncing", "another", 5)
@@ -192,7 +194,7 @@ def test_at_its_end_the_connection_is_closed_the_lease_given_back_and_the_row_sa
 def test_a_connection_that_cannot_be_made_is_told_and_tried_again(link, clock, monkeypatch):
     tried = []
 
-    def refuse():
+    def refuse(hear):
         tried.append(GatewayLink.objects.get().cause)
         if len(tried) == 2:
             link._stopping.set()
@@ -206,20 +208,27 @@ def test_a_connection_that_cannot_be_made_is_told_and_tried_again(link, clock, m
 
 def test_the_last_fifty_notices_are_kept_the_newest_first_and_all_are_counted_by_family(link, clock):
     connection = begun(link, clock)
-
-    def say(first: int, last: int, family: str) -> None:
-        new = [Notice(1_772_452_800_000_000_000, code, family, f"notice {code}") for code in range(first, last)]
-        connection.change(notices=(*connection.now.notices, *new)[-60:])
-
-    say(0, 40, "note")
+    connection.say(*(notice(code) for code in range(40)))
     go_on(link, clock, 1)
-    say(40, 70, "wait")
-    go_on(link, clock, 1)
-    go_on(link, clock, 6)
+    connection.say(*(notice(code, Family.WAIT, "password=hunter2hunter2") for code in range(40, 70)))
+    go_on(link, clock, 7)
     row = GatewayLink.objects.get()
     assert [each["code"] for each in row.notices] == list(range(69, 19, -1))
-    assert row.notices[0]["text"] == "notice 69" and row.notices[0]["at"] == NOON.isoformat()
+    assert row.notices[0] == {
+        "at": NOON.isoformat(), "code": 69, "family": "wait", "words": "words of 69", "remedy": "",
+        "text": "password=***",
+    }  # fmt: skip
     assert row.notice_counts == {"note": 40, "wait": 30}
+
+
+def test_what_was_never_measured_is_told_as_unknown(link, clock):
+    connection = begun(link, clock)
+    assert GatewayLink.objects.get().clock_skew_s is None
+    nothing = {"server_version": 0, "last_heartbeat_ns": 0, "latency_ms": float("nan"), "state": State.CONNECTING}
+    connection.change(**nothing)
+    go_on(link, clock, 1)
+    row = GatewayLink.objects.get()
+    assert (row.state, row.server_version, row.heartbeat, row.latency_ms) == ("connecting", None, None, None)
 
 
 # ---- what others read --------------------------------------------------------------------------------------------
