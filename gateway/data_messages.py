@@ -124,7 +124,9 @@ class DataMessages:
     def schedule(self, request_id: int, _start: str, _end: str, zone: str, sessions: list[Any]) -> None:
         found = []
         for one in sessions:
-            times = [exchange_time_ns(f"{text.replace('-', ' ')} {zone}") for text in (one.startDateTime, one.endDateTime)]
+            times = [
+                exchange_time_ns(f"{text.replace('-', ' ')} {zone}") for text in (one.startDateTime, one.endDateTime)
+            ]
             if times[0] is None or times[1] is None:
                 raise ValueError(f"a session of {one.startDateTime!r} in {zone!r}")
             found.append(ScheduledSession(one.refDate, times[0], times[1]))

@@ -113,7 +113,9 @@ async def dial(host: str, port: int, seconds: float, make: Callable[[], Link], v
     except ConnectionRefusedError as error:
         raise TroubleError(Trouble.REFUSED, f"{host}:{port}") from error
     except TimeoutError as error:
-        raise TroubleError(Trouble.UNREACHABLE, f"{host}:{port} did not take the connection in {seconds:g} s") from error
+        raise TroubleError(
+            Trouble.UNREACHABLE, f"{host}:{port} did not take the connection in {seconds:g} s"
+        ) from error
     except OSError as error:
         raise TroubleError(Trouble.UNREACHABLE, f"{host}:{port}: {error}") from error
     try:

@@ -69,6 +69,7 @@ class OrderMessages:
         self._awaited = awaited
         self._emit = emit
         self._own_ids = own_ids
+        self._answering: int | None = None
 
     def methods(self) -> dict[str, Callable[..., None]]:
         return {
@@ -97,7 +98,9 @@ class OrderMessages:
                 self._awaited.end(order_id, margins)
             return
         _require(state.status in STATUSES, "an open order with an unknown status")
-        _require(order.action in ("BUY", "SELL", "SSHORT") and _positive(order.totalQuantity), "an open order of nothing")
+        _require(
+            order.action in ("BUY", "SELL", "SSHORT") and _positive(order.totalQuantity), "an open order of nothing"
+        )
         fact = OrderOpened(
             time.time_ns(),
             self._session,
@@ -203,6 +206,7 @@ class OrderMessages:
             self.raw,
         )
         self._own_ids(execution.clientId, order_id)
+        self._answering = request_id
         self._awaited.add(request_id, fact)
         self._emit(fact)
 
@@ -217,13 +221,13 @@ class OrderMessages:
             given(report.realizedPNL),
             self.raw,
         )
+        if self._answering is not None:  # commissions carry no request number; they follow their executions
+            self._awaited.add(self._answering, fact)
         self._emit(fact)
 
     def position(self, account: str, contract: Any, quantity: float, average_cost: float) -> None:
         _require(math.isfinite(quantity) and math.isfinite(average_cost), "a position that is no number")
-        fact = PositionReported(
-            time.time_ns(), self._session, account, contract_from(contract), quantity, average_cost
-        )
+        fact = PositionReported(time.time_ns(), self._session, account, contract_from(contract), quantity, average_cost)
         self._awaited.add(POSITIONS, fact)
         self._emit(fact)
 

@@ -36,12 +36,15 @@ class Pacer:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     def waiting(self, priority: Priority) -> int:
         return sum(1 for entry in self._waiting if entry[0] == priority and not entry[2].done())
 
     async def slot(self, priority: Priority) -> None:
         """Wait for the right to send one message now."""
+        if self._is_closed:
+            raise ConnectionLost("the connection ended before the request was sent")
         if not self._waiting and self._slots(priority) > 0:
             self._granted.append(asyncio.get_running_loop().time())
             return
@@ -60,6 +63,8 @@ class Pacer:
         return True
 
     def close(self) -> None:
+        """Nobody gets another slot; those who wait are told so."""
+        self._is_closed = True
         if self._timer:
             self._timer.cancel()
             self._timer = None

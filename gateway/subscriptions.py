@@ -43,7 +43,16 @@ class Subscription:
 
 
 _PRICES = {1: "bid", 66: "bid", 2: "ask", 67: "ask", 4: "last", 68: "last"}
-_LEVELS = {6: "high", 72: "high", 7: "low", 73: "low", 9: "previous_close", 75: "previous_close", 14: "open", 76: "open"}
+_LEVELS = {
+    6: "high",
+    72: "high",
+    7: "low",
+    73: "low",
+    9: "previous_close",
+    75: "previous_close",
+    14: "open",
+    76: "open",
+}
 _SIZES = {0: "bid_size", 69: "bid_size", 3: "ask_size", 70: "ask_size", 5: "last_size", 71: "last_size"}
 _SIZES |= {8: "volume", 74: "volume"}
 _HALTED = (49, 90)
@@ -56,7 +65,7 @@ class QuoteSubscription(Subscription):
         super().__init__(number, contract)
         self.data_type = 1
         self._generic_ticks = generic_ticks
-        self._values = {name: NAN for name in (*_PRICES.values(), *_LEVELS.values(), *_SIZES.values())}
+        self._values = dict.fromkeys((*_PRICES.values(), *_LEVELS.values(), *_SIZES.values()), NAN)
         self._halted = False
 
     def ask(self, requests: Any, library: Library, request_id: int) -> None:
@@ -113,7 +122,16 @@ class BarsSubscription(Subscription):
     def ask(self, requests: Any, library: Library, request_id: int) -> None:
         duration, size, what, regular_hours = self._asked
         requests.reqHistoricalData(
-            request_id, library.contract(self.contract), "", duration, size, what, regular_hours, EPOCH_SECONDS, True, []
+            request_id,
+            library.contract(self.contract),
+            "",
+            duration,
+            size,
+            what,
+            regular_hours,
+            EPOCH_SECONDS,
+            True,
+            [],
         )
 
     def cancel(self, requests: Any, request_id: int) -> None:
@@ -241,9 +259,7 @@ class ScannerSubscription(Subscription):
         self._filters = filters
 
     def ask(self, requests: Any, library: Library, request_id: int) -> None:
-        requests.reqScannerSubscription(
-            request_id, library.scanner(self._fields), [], library.tags(self._filters)
-        )
+        requests.reqScannerSubscription(request_id, library.scanner(self._fields), [], library.tags(self._filters))
 
     def cancel(self, requests: Any, request_id: int) -> None:
         requests.cancelScannerSubscription(request_id)

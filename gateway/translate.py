@@ -6,7 +6,7 @@ Outgoing text is checked here: the wire ends each field with NUL, so a text that
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -149,9 +149,9 @@ def exchange_time_ns(text: str) -> int | None:
     date_and_time, _, zone_name = re.sub(r"\s+", " ", text).replace(" ", "\0", 1).partition(" ")
     date_and_time = date_and_time.replace("\0", " ")
     if re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", date_and_time):
-        return _utc_ns(date_and_time[:19], "%Y-%m-%d %H:%M:%S", timezone.utc)
+        return _utc_ns(date_and_time[:19], "%Y-%m-%d %H:%M:%S", UTC)
     if re.fullmatch(r"\d{8}-\d\d:\d\d:\d\d", date_and_time):
-        return _utc_ns(date_and_time, "%Y%m%d-%H:%M:%S", timezone.utc)
+        return _utc_ns(date_and_time, "%Y%m%d-%H:%M:%S", UTC)
     zone = zone_of(zone_name or IB_ZONE)
     if zone is None or not re.fullmatch(r"\d{8} \d\d:\d\d:\d\d", date_and_time):
         return None
@@ -187,7 +187,7 @@ def trading_hours(text: str, zone_name: str) -> tuple[TradingHours, ...]:
     return tuple(sessions)
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _utc_ns(text: str, pattern: str, zone: tzinfo) -> int | None:

@@ -50,6 +50,7 @@ EXPLANATIONS = {
     Trouble.MUTE: Explanation(
         "something takes the connection and says nothing",
         "look at the gateway's window: it may wait for a login, or for the paper trading disclaimer to be accepted",
+        2.0,
     ),
     Trouble.CLOSED_EARLY: Explanation(
         "the connection was closed before the greeting",
@@ -68,6 +69,7 @@ EXPLANATIONS = {
     Trouble.NO_LOGIN: Explanation(
         "the gateway answers, but names no account",
         "look at the gateway's window: it may wait for a login, a second factor, or the paper trading disclaimer",
+        2.0,
     ),
     Trouble.READ_ONLY: Explanation(
         "the gateway's API is read only",
