@@ -21,10 +21,10 @@ from typing import Any, Protocol
 from django.conf import settings
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
-from gateway.settings import AccountKind, ConnectionSettings
-from gateway.status import ConnectionStatus
 
 from gateway.events import Event, Notice
+from gateway.settings import AccountKind, ConnectionSettings
+from gateway.status import ConnectionStatus
 from tradingsite import leases
 from tradingsite.leases import HeldLease
 from tradingsite.models import GatewayLink

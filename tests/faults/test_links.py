@@ -47,7 +47,7 @@ with start_simulator() as gateway:
     linkrows.ask_to_reconnect(person=User.objects.create_user("tess"))
     wait(lambda: GatewayLink.objects.get().disconnect_done is not None)
     wait(lambda: standing().ok)
-    assert GatewayLink.objects.get().reconnects >= 2
+    wait(lambda: GatewayLink.objects.get().reconnects >= 2)
 
     Lease.objects.update(holder="another", epoch=7)
     wait(lambda: links.connection("data") is None)

@@ -6,13 +6,12 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
-from gateway.session import Farm
-from gateway.settings import AccountKind
-from gateway.status import ConnectionStatus
-
 from gateway.codes import Family
 from gateway.events import Event, Notice
+from gateway.session import Farm
+from gateway.settings import AccountKind
 from gateway.states import State
+from gateway.status import ConnectionStatus
 
 NOON = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
 NOON_NS = int(NOON.timestamp()) * 1_000_000_000
