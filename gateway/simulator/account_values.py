@@ -67,7 +67,7 @@ def summary(books: Books, account: str, tags: Iterable[str], now_ns: int) -> lis
 def _totals(books: Books, account: str, now_ns: int) -> list[Row]:
     worth = books.worth(account, now_ns)
     base = books.settings[account].currency
-    equity, stocks = worth.equity, worth.stocks
+    equity = worth.equity
     available, excess = equity - worth.initial, equity - worth.maintenance
     leverage = 1 / books.settings[account].stock_margin
     money = {
@@ -80,8 +80,6 @@ def _totals(books: Books, account: str, now_ns: int) -> list[Row]:
         "EquityWithLoanValue": equity,
         "PreviousDayEquityWithLoanValue": equity - worth.daily,
         "GrossPositionValue": worth.gross,
-        "StockMarketValue": stocks,
-        "FuturesPNL": worth.unsettled,
         "RegTEquity": equity,
         "RegTMargin": worth.initial,
         "ReqTEquity": equity,
@@ -99,8 +97,6 @@ def _totals(books: Books, account: str, now_ns: int) -> list[Row]:
         "LookAheadMaintMarginReq": worth.maintenance,
         "LookAheadAvailableFunds": available,
         "LookAheadExcessLiquidity": excess,
-        "UnrealizedPnL": worth.unrealized,
-        "RealizedPnL": worth.realized,
     }
     plain = {
         "AccountType": SIMULATED,
@@ -158,11 +154,10 @@ def _ledger(currency: str, rate: float, worth: Worth) -> list[Row]:
         "FuturesPNL": worth.unsettled,
         "UnrealizedPnL": worth.unrealized,
         "RealizedPnL": worth.realized,
-        "AccruedCash": 0.0,
         "FxCashBalance": worth.cash,
     }
     rows = [("Currency", currency, currency), ("ExchangeRate", f"{rate:.6f}", currency)]
-    return rows + [(key, f"{value:.4f}", currency) for key, value in values.items()]
+    return rows + [(key, f"{value:.2f}", currency) for key, value in values.items()]
 
 
 __all__ = ["SIMULATED", "SUMMARY_TAGS", "account_values", "summary"]

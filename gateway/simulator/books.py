@@ -15,7 +15,7 @@ from domain.errors import BadInput
 from domain.positions import DUST, after_fill, after_split
 from gateway.contract import Contract
 from gateway.simulator.ledger import Ledger
-from gateway.simulator.records import NAN, Holding, Listing, Quote
+from gateway.simulator.records import NAN, Holding, Listing
 
 _FUTURES_MARGIN = 0.1
 _MAINTENANCE_OF_FUTURE = 0.8
@@ -25,7 +25,7 @@ _FOREX_MARGIN = 0.03
 class Quotes(Protocol):
     def find(self, contract: Contract) -> list[Listing]: ...
 
-    def quote(self, con_id: int, now_ns: int) -> Quote: ...
+    def mark(self, con_id: int, now_ns: int) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,14 +216,11 @@ class Books:
     # What they are worth
 
     def mark(self, listing: Listing, now_ns: int) -> float:
-        """The price to value at: the middle for a currency pair, else the last; before any trade the close before."""
-        quote = self.market.quote(listing.con_id, now_ns)
-        middle = (quote.bid + quote.ask) / 2
-        prices = (quote.last, middle) if listing.contract.sec_type != "CASH" else (middle, quote.last)
-        for price in (*prices, quote.previous_close):
-            if price == price:
-                return price
-        raise BadInput(f"{listing.contract.symbol} has no price yet")
+        """The price to value at; BadInput before the first."""
+        price = self.market.mark(listing.con_id, now_ns)
+        if price != price:
+            raise BadInput(f"{listing.contract.symbol} has no price yet")
+        return price
 
     def rate(self, currency: str, into: str, now_ns: int) -> float:
         """How much of `into` one unit of `currency` is."""

@@ -6,7 +6,8 @@ Intraday bars are cut on the exchange's wall clock inside each session, so the f
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,8 @@ from gateway.simulator.tape import Tape
 _MINUTE = 60
 
 
-class Bars(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Bars:
     """Columns of one length. `start` is the bar's label, of a day and longer the open of its first session; `end` is
     where its last piece ends, of a forming bar now; `day` is the trading day, of a week and a month the last one."""
 
@@ -38,10 +40,10 @@ class Bars(NamedTuple):
     trades: Floats
 
     def __len__(self) -> int:
-        return int(self[0].size)
+        return len(self.start)
 
     def take(self, rows: slice | NDArray[np.bool_]) -> Bars:
-        columns: list[Any] = [column[rows] for column in self]
+        columns: list[Any] = [getattr(self, column.name)[rows] for column in fields(self)]
         return Bars(*columns)
 
 
@@ -73,7 +75,10 @@ def cut(tape: Tape, listing: Listing, size: BarSize, use_rth: bool, start_ns: in
     average = np.where(volume > 0, turnover / np.where(volume > 0, volume, 1), close)
     np.clip(average, low, high, out=average)
     count = np.ceil(volume / _trade_size(listing))
-    return Bars(label[first], rows.end[last], day[last], open_, high, low, close, volume, average, count)
+    begins = label[first]
+    if size.is_intraday and not use_rth:
+        begins = _without_early_hours(begins, rows.start[first], listing.regular)
+    return Bars(begins, rows.end[last], day[last], open_, high, low, close, volume, average, count)
 
 
 def bucket_start(size: BarSize, now_ns: int, table: SessionTable) -> int:
@@ -149,6 +154,14 @@ def _buckets(size: BarSize, start: Times, day: Days, table: SessionTable) -> tup
     inside = (start >= table.open[row]) & (start < table.close[row])
     label = np.where(inside, np.maximum(label, table.open[row]), label)
     return label, label
+
+
+def _without_early_hours(label: Times, start: Times, regular: SessionTable) -> Times:
+    """A bar that holds the open of regular hours and nothing before it begins there: prices may come without those
+    outside regular hours."""
+    row = np.maximum(np.searchsorted(regular.open, start, side="right") - 1, 0)
+    opens = regular.open[row]
+    return np.where((label < opens) & (start >= opens) & (start < regular.close[row]), opens, label)
 
 
 def _ticks(size: BarSize, moments: Times, table: SessionTable) -> tuple[Times, Times]:

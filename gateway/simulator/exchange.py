@@ -22,7 +22,6 @@ from gateway.simulator.lifetimes import SECOND_NS
 from gateway.simulator.placing import Placing
 from gateway.simulator.policy import FillPolicy, RejectRule
 from gateway.simulator.records import (
-    NAN,
     AccountChanged,
     Changed,
     CommissionReport,
@@ -45,6 +44,7 @@ from gateway.simulator.working import FOREVER, WorkingOrder
 ZONE = "America/New_York"
 MANUAL_CLIENT = 0
 """Whose orders those are that nobody sent through the API; they have order id 0 until they are bound."""
+_NOTICES = (202, 399, 404)
 _SIDES = {"BUY": "BOT", "SELL": "SLD"}
 
 
@@ -71,13 +71,20 @@ class Exchange:
         self._trading = Trading(market, self.books, self.ledger, policy or FillPolicy(), stamp)
         self._placing = Placing(self._trading)
         self._state = state
-        lived_ns = keeping.restore(state, self._trading, self._placing) if state is not None else 0
+        lived_ns = self._restored(state) if state is not None else 0
         self._timeline = Timeline(self._trading, lived_ns or clock.now_ns(), ZONE)
         known = {account for account, _ in self.books.cash}
         for number, settings in accounts.items():
             if number not in known:
                 self.books.move_cash(self.now_ns, number, settings.currency, settings.cash, "deposit")
         self._end()
+
+    def _restored(self, state: State) -> int:
+        try:
+            return keeping.restore(state, self._trading, self._placing)
+        except BadInput:
+            state.close()
+            raise
 
     @property
     def now_ns(self) -> int:
@@ -277,9 +284,8 @@ class Exchange:
         return [position.holding() for position in self.books.held(account)]
 
     def mark(self, con_id: int, now_ns: int) -> float:
-        """The price that positions are valued at."""
-        listing = self.market.by_con_id(con_id)
-        return NAN if listing is None else self.books.mark(listing, now_ns)
+        """The price that positions are valued at; NaN before the first."""
+        return self.market.mark(con_id, now_ns)
 
     def account_values(self, account: str, now_ns: int) -> list[tuple[str, str, str]]:
         """(key, value, currency) rows."""
@@ -311,7 +317,7 @@ class Exchange:
         self._keep()
         facts, trading.facts = trading.facts, []
         # Nobody in the API knows an order without an id; its executions are told.
-        facts = [fact for fact in facts if not (isinstance(fact, Opened | Changed | Told) and _order_id(fact) == 0)]
+        facts = [fact for fact in facts if not _is_of_unnamed(fact)]
         for (account, con_id), listing in trading.touched_positions.items():
             position = self.books.positions.get((account, con_id))
             flat = Holding(account, listing, 0.0, 0.0, 0.0)
@@ -333,8 +339,13 @@ class Exchange:
             changed.clear()
 
 
-def _order_id(fact: Opened | Changed | Told) -> int:
-    return fact.order.order_id if isinstance(fact, Opened) else fact.order_id
+def _is_of_unnamed(fact: Fact) -> bool:
+    """Whether it tells of an order without an id; a refusal of the id 0 itself does not."""
+    if isinstance(fact, Opened):
+        return fact.order.order_id == 0 and fact.margins is None
+    if isinstance(fact, Told):
+        return fact.order_id == 0 and fact.code in _NOTICES
+    return isinstance(fact, Changed) and fact.order_id == 0 and fact.perm_id != 0
 
 
 __all__ = ["AccountSettings", "Exchange", "FillPolicy", "RejectRule", "State"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -102,7 +102,7 @@ def bars_between(
     if side == "TRADES" and listing.contract.sec_type != "IND":
         return bars
     nothing = np.full(len(bars), -1.0 if side != "TRADES" else 0.0)
-    return bars._replace(volume=nothing, average=nothing, trades=nothing)
+    return replace(bars, volume=nothing, average=nothing, trades=nothing)
 
 
 def forming_bar(
@@ -145,9 +145,11 @@ def _adjusted(market: Market, listing: Listing, bars: Bars, now_ns: int, *, with
         prices = splits * factors[np.searchsorted(days, bars.day).clip(0, len(days) - 1)]
     if (prices == 1).all():
         return bars
-    open_, high, low, close, average = (_times(column, prices) for column in (*bars[3:7], bars.average))
+    open_, high, low, close, average = (
+        _times(column, prices) for column in (bars.open, bars.high, bars.low, bars.close, bars.average)
+    )
     volume = np.rint(bars.volume / splits)
-    return bars._replace(open=open_, high=high, low=low, close=close, average=average, volume=volume)
+    return replace(bars, open=open_, high=high, low=low, close=close, average=average, volume=volume)
 
 
 def _times(values: Floats, factors: Floats) -> Floats:
@@ -182,7 +184,8 @@ def _volatility(market: Market, wish: Wish, now_ns: int) -> Bars:
     shown = bars.take(slice(_VOLATILITY_DAYS + 1, None))
     before, after = value[:-1], value[1:]
     nothing = np.full(len(after), -1.0)
-    shown = shown._replace(
+    shown = replace(
+        shown,
         open=before,
         high=np.maximum(before, after),
         low=np.minimum(before, after),

@@ -148,7 +148,7 @@ def read(
     if _is_too_old(listing, size, end_ns, now_ns):
         return no_data(listing, request.what)
     table = listing.regular if request.use_rth else listing.trading
-    start_ns = max(began(length, size, table, end_ns), listing.head_ns)
+    start_ns = began(length, size, table, end_ns)
     return Wish(listing, size, request.what, request.use_rth, start_ns, end_ns, warning)
 
 

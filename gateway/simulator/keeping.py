@@ -16,6 +16,7 @@ from gateway.simulator.states import Body, Kept, State
 from gateway.simulator.trading import Trading
 from gateway.simulator.working import WorkingOrder
 
+_CENT = 0.005
 FindListing = Callable[[int], Listing | None]
 
 
@@ -127,6 +128,7 @@ def _take_up(kept: Kept, trading: Trading, placing: Placing) -> None:
         if cash["account"] not in books.settings:
             raise BadInput(f"it keeps account {cash['account']}, which is not among these")
         books.cash[cash["account"], cash["currency"]] = cash["amount"]
+    _require_balance(kept.ledger, books.cash)
     for body in kept.facts["position"].values():
         position = position_of(body, find)
         books.positions[position.account, position.listing.con_id] = position
@@ -136,6 +138,17 @@ def _take_up(kept: Kept, trading: Trading, placing: Placing) -> None:
         trading.executions[base] = execution_of(kept.facts["execution"][base], find)
     for client_id, body in kept.facts["client"].items():
         placing.next_ids[int(client_id)] = body["next_id"]
+
+
+def _require_balance(ledger: list[Body], cash: dict[tuple[str, str], float]) -> None:
+    moved: dict[tuple[str, str], float] = {}
+    for entry in ledger:
+        if entry["kind"] == "cash":
+            key = (entry["account"], entry["currency"])
+            moved[key] = moved.get(key, 0.0) + entry["amount"]
+    for key in moved.keys() | cash.keys():
+        if abs(moved.get(key, 0.0) - cash.get(key, 0.0)) > _CENT:
+            raise BadInput(f"it is damaged: the cash of {key[0]} in {key[1]} is not the sum of its ledger")
 
 
 __all__ = ["changed_facts", "restore"]

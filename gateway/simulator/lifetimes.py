@@ -50,10 +50,10 @@ def moment(text: str, zone: str, *, whole_day_ends: bool = False) -> int:
         when = date(int(year), int(month), int(day))
         at = clock_time(int(hour), int(minute), int(second)) if mark else clock_time()
         where = UTC if mark == "-" else ZoneInfo(_SHORT.get(named, named) if named else zone)
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, OverflowError) as error:
         raise BadInput(f"{text!r} is not a time: {error}") from error
-    moment_ns = round(datetime.combine(when, at, where).timestamp()) * SECOND_NS
-    if whole_day_ends and not mark:
+    moment_ns = min(max(round(datetime.combine(when, at, where).timestamp()) * SECOND_NS, 0), FOREVER)
+    if whole_day_ends and not mark and moment_ns < FOREVER:
         return midnight_after(moment_ns, zone) - SECOND_NS
     return moment_ns
 

@@ -112,6 +112,11 @@ _INDEX_LIKE = {
 }
 
 
+def plain_stock(symbol: str, exchange: str = "NASDAQ", name: str = "") -> Listing:
+    """A US stock that the universe does not have, as others bring prices for."""
+    return _stock(StockRow(symbol, name or symbol, exchange, 100.0, 0.3, 0.0, 0.0, "", "Unknown", 1998), "COMMON")
+
+
 def _stock(row: StockRow, stock_type: str) -> Listing:
     rule = 240 if row.price < _CHEAP else 26
     con_id = con_id_of(f"STK {row.symbol} {row.exchange}")

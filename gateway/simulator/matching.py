@@ -48,6 +48,22 @@ def price_at(working: WorkingOrder, piece: Step, slippage_bps: float) -> float:
     return _price_at_close(working, piece, slippage_bps)
 
 
+def may_react(working: WorkingOrder, low: float, high: float, until_ns: int) -> bool:
+    """Whether a path that stays within [low, high] and ends at `until_ns` can matter to the order at all."""
+    order, request = working.order, working.request
+    kind = request.order_type
+    if working.waits or kind in TRAILS or kind == "MKT" or request.tif in ("IOC", "FOK", "OPG"):
+        return True
+    if kind in ("MOC", "LOC"):
+        return until_ns >= working.window[1]
+    if kind == "LMT" or (kind in ("STP LMT", "LIT") and order.triggered):
+        return low <= request.limit_price if working.sign > 0 else high >= request.limit_price
+    if order.triggered:
+        return True
+    rises = (working.sign > 0) == (kind in ("STP", "STP LMT"))
+    return high >= order.stop_price if rises else low <= order.stop_price
+
+
 def _price_at_close(working: WorkingOrder, piece: Step, slippage_bps: float) -> float:
     """MOC and LOC: the last price of the session."""
     if piece.end_ns != working.window[1]:
@@ -100,4 +116,4 @@ def on_tick(price: float, tick: float) -> float:
     return round(round(price / tick) * tick, 10)
 
 
-__all__ = ["increment", "limit_of", "on_tick", "opening_of", "price_at", "trail"]
+__all__ = ["increment", "limit_of", "may_react", "on_tick", "opening_of", "price_at", "trail"]

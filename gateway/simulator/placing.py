@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from domain.errors import BadInput
@@ -78,7 +79,7 @@ class Placing:
             self.trading.facts.append(Opened(answer, margins))
             return
         self.set_next_id(client_id, max(self.next_id(client_id), request.order_id + 1))
-        self._warn(client_id, order, request, listing)
+        self._warn(client_id, request, listing)
         working = self.trading.accept(client_id, request, listing, now_ns)
         if request.transmit:
             self._release_family(working, now_ns)
@@ -131,8 +132,8 @@ class Placing:
             inactive = Changed(client_id, order_id, OrderStatus.INACTIVE, 0.0, 0.0, 0.0, 0, 0, 0.0, "")
             self.trading.facts.append(inactive)
 
-    def _warn(self, client_id: int, sent: WireOrder, request: WireOrder, listing: Listing) -> None:
-        if self.trading.policy.tif_preset and not sent.tif:
+    def _warn(self, client_id: int, request: WireOrder, listing: Listing) -> None:
+        if self.trading.policy.tif_preset and request.tif == "DAY":
             self.trading.facts.append(Told(client_id, request.order_id, *PRESET_TIF))
         if ignores_outside_rth(request, listing):
             request.outside_rth = False
@@ -155,10 +156,12 @@ class Placing:
             return
         if ignores_outside_rth(request, working.listing):
             request.outside_rth = False
-        order.request = replace(
+        changed = replace(
             request, oca_group=old.oca_group, oca_type=old.oca_type, parent_id=old.parent_id, contract=old.contract
         )
-        self.trading.modified(working, now_ns)
+        if changed.order_type == "TRAIL LIMIT" and math.isnan(changed.limit_price_offset):
+            changed.limit_price_offset = old.limit_price_offset if changed.limit_price == old.limit_price else math.nan
+        self.trading.modify(working, changed, now_ns)
         if working.transmitted:
             self.trading.facts += [working.opened(), working.changed()]
         elif request.transmit:

@@ -20,8 +20,8 @@ class FillPolicy:
     of which takes the rest. 0 and () are "no limit".
 
     Commissions come `commission_delay_seconds` after their execution, infinity is never. `status_first` tells of a fill
-    before its execution; `statuses_told` and `executions_told` say how often. With `tif_preset` an order without a time
-    in force is set to DAY with notice 10349; with `locate_seconds` a short sale waits so long for its shares (404).
+    before its execution; `statuses_told` and `executions_told` say how often. With `tif_preset` a DAY order is
+    told that a preset made it one (10349); with `locate_seconds` a short sale waits so long for its shares (404).
     """
 
     fill: str = "touch"

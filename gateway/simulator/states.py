@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +14,10 @@ from domain.errors import BadInput
 VERSION = 1
 _APPLICATION = 0x49425331  # "IBS1", so that another program's file is not taken for one of ours
 _TABLES = """
-create table facts (kind text not null, key text not null, body text not null, primary key (kind, key)) without rowid;
-create table ledger (seq integer primary key, body text not null);
+create table facts (
+    kind text not null, key text not null, body text not null, crc integer not null, primary key (kind, key)
+) without rowid;
+create table ledger (seq integer primary key, body text not null, crc integer not null);
 """
 
 Body = dict[str, Any]
@@ -33,7 +36,7 @@ class State:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=1.0, check_same_thread=False)
+        self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=0.2, check_same_thread=False)
         try:
             self._open()
         except sqlite3.Error as error:
@@ -72,9 +75,10 @@ class State:
     def read(self) -> Kept:
         facts: dict[str, dict[str, Body]] = {kind: {} for kind in KINDS}
         try:
-            for kind, key, body in self._connection.execute("select kind, key, body from facts"):
-                facts[kind][key] = json.loads(body)
-            ledger = [json.loads(body) for (body,) in self._connection.execute("select body from ledger order by seq")]
+            for kind, key, body, crc in self._connection.execute("select kind, key, body, crc from facts"):
+                facts[kind][key] = _read(body, crc)
+            rows = self._connection.execute("select body, crc from ledger order by seq")
+            ledger = [_read(body, crc) for body, crc in rows]
         except (sqlite3.Error, ValueError, KeyError) as error:
             raise BadInput(f"state file {self.path}: {_said(error)}") from error
         if [entry.get("seq") for entry in ledger] != list(range(1, len(ledger) + 1)):
@@ -89,12 +93,11 @@ class State:
         run("begin immediate")
         try:
             many = self._connection.executemany
-            rows = ((kind, key, json.dumps(body)) for kind, key, body in facts)
-            many("insert or replace into facts (kind, key, body) values (?, ?, ?)", rows)
+            rows = ((kind, key, *_written(body)) for kind, key, body in facts)
+            many("insert or replace into facts (kind, key, body, crc) values (?, ?, ?, ?)", rows)
             many("delete from facts where kind = ? and key = ?", forgotten)
-            many(
-                "insert into ledger (seq, body) values (?, ?)", ((entry["seq"], json.dumps(entry)) for entry in ledger)
-            )
+            entries = ((entry["seq"], *_written(entry)) for entry in ledger)
+            many("insert into ledger (seq, body, crc) values (?, ?, ?)", entries)
             run("commit")
         except BaseException:
             self._connection.rollback()
@@ -102,6 +105,19 @@ class State:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _written(body: Body) -> tuple[str, int]:
+    text = json.dumps(body)
+    return text, zlib.crc32(text.encode())
+
+
+def _read(text: str, crc: int) -> Body:
+    """SQLite's own check sees a broken page, not a changed digit."""
+    if zlib.crc32(text.encode()) != crc:
+        raise ValueError("a row does not match its checksum")
+    body: Body = json.loads(text)
+    return body
 
 
 def _said(error: Exception) -> str:

@@ -7,13 +7,12 @@ from operator import itemgetter
 
 import numpy as np
 
-from domain.adjustments import Dividend, Split
 from domain.errors import BadInput
 from domain.positions import DUST
 from gateway.simulator.books import Position
 from gateway.simulator.lifetimes import SECOND_NS, midnight_after, midnight_before, window_at
-from gateway.simulator.matching import opening_of, price_at, trail
-from gateway.simulator.records import Step
+from gateway.simulator.matching import may_react, opening_of, price_at, trail
+from gateway.simulator.records import Listing, Step
 from gateway.simulator.trading import BY_SYSTEM, BY_TRADER, Trading
 from gateway.simulator.working import FOREVER, WorkingOrder
 
@@ -57,7 +56,7 @@ class Timeline:
     def _match(self, listings: list[int], after_ns: int, until_ns: int) -> None:
         first, last = after_ns - after_ns % SECOND_NS, until_ns + -until_ns % SECOND_NS
         paths = [(con_id, self.trading.market.steps(con_id, first, last)) for con_id in listings]
-        paths = [(con_id, path) for con_id, path in paths if path]
+        paths = [(con_id, path) for con_id, path in paths if path and self._matters(con_id, path)]
         if len(paths) == 1:
             con_id, path = paths[0]
             for piece in path:
@@ -76,6 +75,12 @@ class Timeline:
             for _, con_id, piece in pieces:
                 if after_ns < piece.end_ns <= until_ns:
                     self._meet_rest(con_id, piece)
+
+    def _matters(self, con_id: int, path: list[Step]) -> bool:
+        """Most paths pass all resting orders by, and looking at their extremes costs a tenth of meeting each piece."""
+        low, high = min(step.low for step in path), max(step.high for step in path)
+        until_ns = path[-1].end_ns
+        return any(may_react(working, low, high, until_ns) for working in self.trading.book.live_of(con_id))
 
     def _meet_open(self, con_id: int, piece: Step) -> None:
         opening = None
@@ -238,20 +243,26 @@ class Timeline:
         if found is None or found[0] != now_ns or listing is None:
             return
         today = int(listing.trading.trading_dates(np.array([now_ns]))[0])
-        for action in self.trading.market.actions(con_id):
-            if action.ex_day != today:
-                continue
-            for position in list(self.trading.books.positions.values()):
-                if position.listing.con_id == con_id and position.quantity:
-                    if isinstance(action, Split):
-                        old = self.trading.books.mark(listing, now_ns - 1)
-                        self.trading.books.split(now_ns, position, action.new_per_old, old)
-                    elif isinstance(action, Dividend):
-                        self.trading.books.pay_dividend(now_ns, position, action.amount)
+        for split in self.trading.market.splits(con_id):
+            if split.ex_day == today:
+                self._split(listing, split.new_per_old, now_ns)
+        for dividend in self.trading.market.dividends(con_id):
+            if dividend.ex_day == today:
+                for position in self._held(listing):
+                    self.trading.books.pay_dividend(now_ns, position, dividend.amount)
                     self.trading.moved(position.account, listing)
-            if isinstance(action, Split):
-                for working in self.trading.book.live_of(con_id):
-                    self.trading.split_order(working, action.new_per_old, now_ns)
+
+    def _split(self, listing: Listing, new_per_old: float, now_ns: int) -> None:
+        old_price = self.trading.books.mark(listing, now_ns - 1)
+        for position in self._held(listing):
+            self.trading.books.split(now_ns, position, new_per_old, old_price)
+            self.trading.moved(position.account, listing)
+        for working in self.trading.book.live_of(listing.con_id):
+            self.trading.split_order(working, new_per_old, now_ns)
+
+    def _held(self, listing: Listing) -> list[Position]:
+        positions = self.trading.books.positions.values()
+        return [each for each in positions if each.listing.con_id == listing.con_id and each.quantity]
 
     def _start_day(self, now_ns: int) -> None:
         trading = self.trading

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from domain.adjustments import Action
+from domain.adjustments import Dividend, Split
 from domain.positions import DUST
 from gateway.contract import Contract
 from gateway.simulator.books import Books
@@ -25,7 +25,6 @@ from gateway.simulator.records import (
     Listing,
     OrderStatus,
     PlacedOrder,
-    Quote,
     Step,
     Told,
     WireOrder,
@@ -44,17 +43,19 @@ class Market(Protocol):
 
     def by_con_id(self, con_id: int) -> Listing | None: ...
 
-    def quote(self, con_id: int, now_ns: int) -> Quote: ...
-
     def steps(self, con_id: int, after_ns: int, until_ns: int) -> list[Step]: ...
 
     def session(self, con_id: int, now_ns: int, outside_rth: bool) -> tuple[int, int] | None: ...
 
     def next_open(self, con_id: int, now_ns: int, outside_rth: bool) -> int: ...
 
-    def actions(self, con_id: int) -> tuple[Action, ...]:
-        """Splits and dividends that prices do not contain."""
+    def mark(self, con_id: int, now_ns: int) -> float: ...
+
+    def splits(self, con_id: int) -> tuple[Split, ...]:
+        """Those that prices do not contain."""
         ...
+
+    def dividends(self, con_id: int) -> tuple[Dividend, ...]: ...
 
 
 class Trading:
@@ -148,7 +149,7 @@ class Trading:
             distance = price * share if is_set(request.trailing_percent) else request.aux_price
             stop = price + working.sign * distance
             order.stop_price = on_tick(stop, tick_at(working, stop))
-        if request.order_type == "TRAIL LIMIT" and request.limit_price_offset != request.limit_price_offset:
+        if request.order_type == "TRAIL LIMIT" and math.isnan(request.limit_price_offset):
             offset = working.sign * (request.limit_price - order.stop_price)
             order.request = replace(request, limit_price_offset=offset)
 
@@ -319,8 +320,12 @@ class Trading:
         self.changed(other)
         self.facts += [other.opened(), other.changed()]
 
-    def modified(self, working: WorkingOrder, now_ns: int) -> None:
-        """The request of an order that lives has been replaced."""
+    def modify(self, working: WorkingOrder, request: WireOrder, now_ns: int) -> None:
+        """Replace the request of an order that lives. A trailing stop stays where it got, unless its terms change."""
+        keeps_stop = working.request.order_type in TRAILS and all(
+            repr(getattr(working.request, name)) == repr(getattr(request, name)) for name in _TRAILING_TERMS
+        )
+        working.order.request = request
         self.ledger.append("change", now_ns, **order_terms(working.order))
         if working.transmitted and not working.waits:
             starts, ends, window = lifetime(
@@ -329,7 +334,7 @@ class Trading:
             working.starts_ns, working.ends_ns, working.window = starts, ends, window
             working.meets_ns = max(starts, now_ns + round(self.policy.delay_seconds * SECOND_NS))
             working.is_placed = max(starts, window[0]) <= now_ns
-            if working.request.order_type in STOPS and not working.order.triggered:
+            if working.request.order_type in STOPS and not working.order.triggered and not keeps_stop:
                 self._set_stop(working, now_ns)
             self.stand(working)
         self.changed(working)
@@ -376,6 +381,7 @@ class Trading:
         self.touched_positions[account, listing.con_id] = listing
 
 
+_TRAILING_TERMS = ("aux_price", "trailing_percent", "trail_stop_price", "limit_price_offset")
 LOCATING = (
     "Order held while securities are located: shares for this order are not immediately available for short sale."
 )

@@ -19,12 +19,16 @@ from domain.sessions import Days, SessionTable
 from domain.timeframe import DAY_NS, MINUTE_NS, SECOND_NS
 
 EASTERN, CENTRAL = "US/Eastern", "US/Central"
-FIRST_DAY, LAST_DAY = date(2004, 1, 1), date(2035, 12, 31)
+FIRST_DAY, LAST_DAY = date(1998, 1, 1), date(2035, 12, 31)
 
 _MONDAY, _THURSDAY, _FRIDAY, _SATURDAY, _SUNDAY = 0, 3, 4, 5, 6
-# Days of mourning and the hurricane of 2012, which no rule foretells.
+# The attack of 2001, days of mourning and the hurricane of 2012, which no rule foretells.
 _UNFORESEEN = frozenset(
     {
+        date(2001, 9, 11),
+        date(2001, 9, 12),
+        date(2001, 9, 13),
+        date(2001, 9, 14),
         date(2004, 6, 11),
         date(2007, 1, 2),
         date(2012, 10, 29),

@@ -154,8 +154,10 @@ def _prices(order: WireOrder, _: Listing, __: Rules) -> Refusal | None:
         return BAD_PRICE
     if is_set(order.trail_stop_price) and order.trail_stop_price < 0:
         return BAD_PRICE
-    if order.order_type == "TRAIL LIMIT" and is_set(order.limit_price) == is_given(order.limit_price_offset):
-        return invalid("Give a limit price or a limit price offset, one of them.")
+    if order.order_type == "TRAIL LIMIT" and not is_set(order.limit_price) and not is_given(order.limit_price_offset):
+        return invalid("Give a limit price or a limit price offset.")
+    if math.isinf(order.limit_price) or math.isinf(order.limit_price_offset) or math.isinf(order.aux_price):
+        return BAD_PRICE
     return None
 
 
@@ -210,6 +212,8 @@ def is_set(value: float) -> bool:
 
 def _is_multiple(value: float, step: float) -> bool:
     count = value / step
+    if math.isinf(count):
+        return False
     return abs(count - round(count)) <= 1e-6 * max(1.0, abs(count) * 1e-6)
 
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 
 import pytest
 
+from domain.costs import commission
 from domain.positions import DUST
 from gateway.simulator.commissions import base_of
 
@@ -27,6 +28,7 @@ def check(exchange, market):
     executions = last_revisions(exchange.ledger)
     check_positions(exchange, executions)
     check_money(exchange, market, executions)
+    check_fees(exchange, market, executions)
     check_orders(exchange, executions)
     check_families(exchange)
     check_groups(exchange, executions)
@@ -80,6 +82,24 @@ def check_money(exchange, market, executions):
         report = exchange.commission_of(execution.exec_id)
         if report is not None:
             assert report.commission == pytest.approx(told[base_of(execution.exec_id)], abs=1e-6)
+
+
+def check_fees(exchange, market, executions):
+    """An order of which all executions are charged has paid what its schedule says of the whole."""
+    charged = {base_of(entry["exec_id"]) for entry in exchange.ledger.of("commission")}
+    paid, filled, value, open_ended = (defaultdict(float) for _ in range(4))
+    for entry in exchange.ledger.of("commission"):
+        paid[executions[base_of(entry["exec_id"])]["perm_id"]] += entry["amount"]
+    for base, entry in executions.items():
+        perm_id, listing = entry["perm_id"], market.by_con_id(entry["con_id"])
+        filled[perm_id] += signed(entry)
+        value[perm_id] += entry["quantity"] * entry["price"] * listing.multiplier
+        open_ended[perm_id] += base not in charged
+    for perm_id, quantity in filled.items():
+        listing = market.by_con_id(next(e["con_id"] for e in executions.values() if e["perm_id"] == perm_id))
+        if not open_ended[perm_id]:
+            expected = commission(listing.commission, quantity, value[perm_id]) if quantity else 0.0
+            assert paid[perm_id] == pytest.approx(expected, abs=1e-6)
 
 
 def check_orders(exchange, executions):

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from domain.adjustments import Dividend, Split
 from domain.costs import IB_FIXED, IB_FOREX, IB_FUTURES
 from domain.errors import BadInput
 from domain.sessions import SessionTable
 from gateway.contract import Contract
-from gateway.simulator.records import NAN, Listing, Quote, Step
+from gateway.simulator.records import Listing, Step
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -117,13 +118,22 @@ class FakeMarket:
     def by_con_id(self, con_id):
         return next((listing for listing in self.listed if listing.con_id == con_id), None)
 
-    def actions(self, con_id):
-        return self.corporate.get(con_id, ())
+    def splits(self, con_id):
+        return tuple(each for each in self.corporate.get(con_id, ()) if isinstance(each, Split))
 
-    def quote(self, con_id, now_ns):
-        row = int(np.searchsorted(self._starts[con_id], now_ns - SECOND, side="right")) - 1
-        price = float(self._seconds[con_id][row, 3]) if row >= 0 else float(self._seconds[con_id][0, 0])
-        return Quote(now_ns, price, 100.0, price, 100.0, price, 100.0, 1e6, price, price, price, NAN)
+    def dividends(self, con_id):
+        return tuple(each for each in self.corporate.get(con_id, ()) if isinstance(each, Dividend))
+
+    def mark(self, con_id, now_ns):
+        """The close of the last second that is over; in a session's first second, its open."""
+        starts, seconds = self._starts[con_id], self._seconds[con_id]
+        row = int(np.searchsorted(starts, now_ns, side="right")) - 1
+        if row < 0:
+            return float(seconds[0, 0])
+        if now_ns >= starts[row] + SECOND:
+            return float(seconds[row, 3])
+        is_first = row == 0 or starts[row - 1] + SECOND < starts[row]
+        return float(seconds[row, 0] if is_first else seconds[row - 1, 3])
 
     def steps(self, con_id, after_ns, until_ns):
         self.asked += 1

@@ -1,9 +1,14 @@
 """Orders at the simulated exchange: what clients are told, in which order, and what the books say."""
 
+import math
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.simulator.policy import RejectRule
-from gateway.simulator.records import AccountChanged, Executed, HoldingChanged, Opened, OrderStatus
+from gateway.simulator.records import AccountChanged, Executed, HoldingChanged, Opened, OrderStatus, WireOrder
+from tests.gateway.simulator.exchange_checks import check
 from tests.gateway.simulator.exchange_words import (
     ACCOUNT,
     CLIENT,
@@ -400,6 +405,28 @@ def test_a_refused_change_leaves_the_order_as_it_was():
     assert exchange.find_order(CLIENT, 1).request.quantity == 100
 
 
+def test_a_trailing_stop_stays_where_it_got_when_only_its_quantity_changes():
+    exchange = make(moving(*UP))
+    place(exchange, action="SELL", kind="TRAIL", aux_price=1.0)
+    wait(exchange, 5)
+    assert exchange.find_order(CLIENT, 1).stop_price == 102
+    place(exchange, action="SELL", kind="TRAIL", aux_price=1.0, quantity=50)
+    assert exchange.find_order(CLIENT, 1).stop_price == 102
+    place(exchange, action="SELL", kind="TRAIL", aux_price=2.0, quantity=50)
+    assert exchange.find_order(CLIENT, 1).stop_price == 101
+
+
+def test_a_trailing_limit_keeps_its_distance_from_the_stop_however_it_was_given():
+    exchange = make(moving(*UP, BACK))
+    place(exchange, action="SELL", kind="TRAIL LIMIT", aux_price=1.0, trail_stop_price=99.0, limit_price=98.5)
+    wait(exchange, 3)
+    placed = exchange.find_order(CLIENT, 1)
+    assert (placed.stop_price, placed.request.limit_price_offset) == (102, 0.5)
+    place(exchange, 1, "SELL", 50, kind="TRAIL LIMIT", aux_price=1.0, trail_stop_price=99.0, limit_price=98.5)
+    assert exchange.find_order(CLIENT, 1).stop_price == 102
+    assert fills(wait(exchange, 1)) == ["exec SLD 50 @ 102"]
+
+
 def test_a_done_order_cannot_be_changed():
     exchange = make()
     place(exchange, 1)
@@ -596,6 +623,30 @@ def test_a_what_if_order_is_answered_with_numbers_and_forgotten():
     assert (fact.margins.commission, fact.margins.currency) == (1.0, "USD")
     assert exchange.open_orders() == []
     assert place(exchange)[0] == "open 1 PreSubmitted"
+
+
+NUMBERS = st.sampled_from([0.0, -1.0, 1.0, 100.0, 100.005, 1e-300, 1e300, 1.7e308, math.inf, -math.inf, math.nan])
+WORDS = st.sampled_from(
+    ["", "MKT", "lmt", "TRAIL", "TRAIL LIMIT", "STP", "BUY", "SELL", "GTC", "GTD", "OPG", "DU1", "\0", "é"]
+)
+TIMES = st.sampled_from(["", "x", "20261123", "99991231 00:00:00", "00010101-00:00:00", "20261123 09:40:00 UTC"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_no_order_is_too_strange_to_be_answered(data):
+    exchange = make()
+    place(exchange, 1, kind="TRAIL", aux_price=1.0)
+    for name in data.draw(st.lists(st.sampled_from(WireOrder.__slots__), min_size=1, max_size=5)):
+        strange = order(data.draw(st.integers(1, 3)), kind=data.draw(st.sampled_from(["MKT", "LMT", "TRAIL LIMIT"])))
+        drawn = {float: NUMBERS, str: TIMES if "time" in name or "date" in name else WORDS, int: st.integers(-9, 9)}
+        kept = getattr(strange, name)
+        if type(kept) in drawn:
+            setattr(strange, name, data.draw(drawn[type(kept)]))
+        facts = exchange.place(CLIENT, strange, exchange.now_ns)
+        assert facts or not strange.transmit
+    exchange.advance(CLOSE)
+    check(exchange, exchange.market)
 
 
 # Manual orders, ids

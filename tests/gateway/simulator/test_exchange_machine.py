@@ -105,6 +105,45 @@ class ExchangeMachine(RuleBasedStateMachine):
             self.last_parent[client, account] = request.order_id
         return client, request.order_id
 
+    @rule(
+        target=orders,
+        listing=st.sampled_from([AAA, BBB, FUT]),
+        away=st.integers(1, 8),
+        exits=st.integers(1, 8),
+        action=st.sampled_from(["BUY", "SELL"]),
+    )
+    def bracket(self, listing, away, exits, action):
+        """A limit order that may wait, with exits so near that one which does not wait fills before it."""
+        sign = 1 if action == "BUY" else -1
+        other = "SELL" if action == "BUY" else "BUY"
+        price = on_tick(self.exchange.mark(listing.con_id, self.now), listing.tick)
+        limit = on_tick(price - sign * away * listing.tick, listing.tick)
+        target = on_tick(price + sign * exits * listing.tick, listing.tick)
+        stop = on_tick(limit - sign * exits * listing.tick, listing.tick)
+        parent, size = self.next_id, float(SIZES[listing.con_id])
+        self.next_id += 3
+        for n, (side, kind, prices) in enumerate(
+            [
+                (action, "LMT", {"limit_price": limit}),
+                (other, "LMT", {"limit_price": target}),
+                (other, "STP", {"aux_price": stop}),
+            ]
+        ):
+            request = WireOrder(
+                parent + n, listing.contract, side, size, kind, tif="GTC", account="DU1",
+                parent_id=parent if n else 0, transmit=n == 2, **prices,
+            )  # fmt: skip
+            self.exchange.place(5, request, self.now)
+        return 5, parent
+
+    @rule(listing=st.sampled_from([AAA, BBB]), action=st.sampled_from(["BUY", "SELL"]))
+    def trail_far(self, listing, action):
+        request = WireOrder(
+            self.next_id, listing.contract, action, 10.0, "TRAIL", aux_price=3.0, tif="GTC", account="DU1"
+        )
+        self.next_id += 1
+        self.exchange.place(5, request, self.now)
+
     @rule(which=orders, quantity=st.integers(1, 5), ticks=st.integers(-20, 20))
     def modify(self, which, quantity, ticks):
         placed = self.exchange.find_order(*which)

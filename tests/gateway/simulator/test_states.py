@@ -109,6 +109,9 @@ def test_a_file_of_another_program_is_refused(tmp_path):
     connection.close()
     with pytest.raises(BadInput, match="belongs to another program"):
         State(path)
+    path.write_bytes(b"")
+    for left in path.parent.glob("state-*"):
+        left.unlink()
     path.write_text("not a database at all, but long enough to be one" * 100)
     with pytest.raises(BadInput, match="no SQLite file"):
         State(path)
@@ -120,28 +123,34 @@ def test_a_damaged_file_is_refused_or_right_but_never_silently_wrong(tmp_path):
     for n in range(1, 40):
         place(exchange, n)
         wait(exchange, 2)
+    truth = repr(list(exchange.ledger)), exchange.books.cash, exchange.holdings(ACCOUNT)
     exchange.close()
     whole = path.read_bytes()
     seed = int(os.environ.get("DAMAGE_SEED", random.randrange(1 << 30)))
     print(f"DAMAGE_SEED={seed}")
     chance = random.Random(seed)
-    refused = 0
-    for _ in range(60):
+    market, refused = FakeMarket(), 0
+    for _ in range(int(os.environ.get("EXCHANGE_DAMAGES", "150"))):
         damaged = bytearray(whole)
-        at = chance.randrange(len(damaged))
-        damaged[at : at + 64] = bytes(chance.randrange(256) for _ in range(len(damaged[at : at + 64])))
+        at, length = chance.randrange(len(damaged)), chance.choice([1, 1, 64])
+        for n in range(at, min(at + length, len(damaged))):
+            damaged[n] ^= chance.randrange(1, 256)
         path.write_bytes(damaged)
         try:
-            again = make(FakeMarket(), state=State(path))
+            again = make(market, state=State(path))
         except BadInput as error:
             assert "state" in str(error)
+            assert "in use" not in str(error)
             refused += 1
-            continue
-        again.close()
+        else:
+            held = [each._replace(listing=None) for each in again.holdings(ACCOUNT)]
+            assert (repr(list(again.ledger)), again.books.cash) == truth[:2]
+            assert held == [each._replace(listing=None) for each in truth[2]]
+            again.close()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BadInput):
-        make(FakeMarket(), state=State(path))
-    assert refused > 10
+        make(market, state=State(path))
+    assert refused > 30
 
 
 @pytest.mark.parametrize("n", range(int(os.environ.get("EXCHANGE_KILLS", "6"))))
