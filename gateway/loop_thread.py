@@ -25,6 +25,7 @@ from gateway.settings import ConnectionSettings
 from gateway.states import State
 from gateway.status import ConnectionStatus
 from gateway.supervisor import Supervisor
+from gateway.troubles import Trouble
 
 Answer = TypeVar("Answer")
 _CLOSE_SECONDS = 10.0
@@ -84,6 +85,11 @@ class LoopThread:
     @property
     def state(self) -> State:
         return self._supervisor.state if self._supervisor else State.DOWN
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why the last attempt or session ended; None once it is ready."""
+        return self._supervisor.trouble if self._supervisor else None
 
     def wait_ready(self, seconds: float) -> None:
         """Until it is ready; NotReady after so long, OperatorNeeded as soon as only a person can help."""

@@ -179,8 +179,8 @@ class OrderMessages:
     def execution(self, request_id: int, contract: Any, execution: Any) -> None:
         _require(execution.side in ("BOT", "SLD"), f"an execution on no side, {execution.side[:10]!r}")
         _require(bool(execution.execId) and execution.execId.isprintable(), "an execution without an id")
-        _require(_positive(execution.shares) and math.isfinite(execution.price), "an execution of nothing")
-        _require(0 < execution.cumQty < math.inf, "an execution with a wrong sum")
+        _require(0 <= execution.shares < math.inf and math.isfinite(execution.price), "an execution of no number")
+        _require(0 <= execution.cumQty < math.inf, "an execution with a wrong sum")
         now_ns = time.time_ns()
         base, revision = revision_of(execution.execId)
         order_id = execution.orderId if execution.orderId != _UNSET_INTEGER else 0
