@@ -67,10 +67,10 @@ class Command(BaseCommand):
         )
 
 
-def _all() -> list[Check]:
-    from tradingsite import installation
+def _all(*, offline: bool) -> list[Check]:
+    from tradingsite import gatewaycheck, installation
 
-    return installation.checks() + health.checks()
+    return installation.checks() + health.checks() + ([] if offline else gatewaycheck.checks())
 
 
 def _simulator() -> Check:
