@@ -31,6 +31,8 @@ from tradingsite.models import GatewayLink
 from tradingsite.scrubbing import scrub_text
 
 TURN_SECONDS = 0.25
+TAKE_SECONDS = 1.0
+"""How often a role that somebody else has is asked for."""
 TELL_SECONDS = 1.0
 """The soonest that a change is told."""
 REPEAT_SECONDS = 5.0
@@ -154,7 +156,7 @@ class Link:
             lease = leases.take(self.role, self.holder, now=self._now, clock=self._clock)
             if lease is None:
                 self._say("another process holds it; waiting")
-                self._stopping.wait(leases.RENEW_SECONDS)
+                self._stopping.wait(TAKE_SECONDS)
                 return
             self._begin(lease)
         elif not self._renew(self._lease):

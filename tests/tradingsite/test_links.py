@@ -99,7 +99,7 @@ def test_a_role_that_is_held_is_waited_for(link, clock, monkeypatch):
     monkeypatch.setattr(link._stopping, "wait", waited.append)
     other = leases.take("data", "another", now=clock.now, clock=clock)
     link.turn()
-    assert Double.made == [] and link.connection() is None and waited == [leases.RENEW_SECONDS]
+    assert Double.made == [] and link.connection() is None and waited == [links.TAKE_SECONDS]
     other.release()
     begun(link, clock)
     assert GatewayLink.objects.get().epoch == 2
