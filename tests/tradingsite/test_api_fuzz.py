@@ -31,6 +31,7 @@ from strategies.models import Backtest, RiskProfile, ScheduledBacktest, Strategy
 from tests.execution.test_api import book
 from tests.marketdata.make import minutes
 from tests.reports.factory import make_run
+from tests.tradingsite.linkrow import link
 from tests.tradingsite.people import ROOT, person
 
 SECRET = "c" * 32
@@ -68,6 +69,7 @@ def filled(db, tmp_path, settings) -> dict[str, Any]:
     report = Report.objects.create(backtest=backtest)
     BarImport.objects.create(pk=report.pk, name="SPY.csv")
     Alert.objects.create(level="info", subject="hello")
+    link(seconds_ago=-86_400)  # alive for as long as this takes, or its health is a 503
     KillSwitch.objects.create(engaged=timezone.now(), engaged_by=person("trader"))
     return {"id": 1, "run_id": "done", "ledger": "fills", "name": "ma_crossover", "uuid": str(report.pk)}
 
