@@ -33,6 +33,8 @@ def historical_data(session: Session, request: requests.HistoricalData) -> None:
         session.error(request_id, 322, "Error processing request.-'bH' : cause - Duplicate ticker id")
         return
     refusal = _refusal(session, request)
+    if refusal is None and simulator.settings.history_pacing and not simulator.pacing.admit(session.number, request):
+        refusal = pacing_violation()
     if refusal is not None:
         session.error(request_id, *refusal)
         return
@@ -44,6 +46,8 @@ def historical_data(session: Session, request: requests.HistoricalData) -> None:
         session.send(messages.historical_schedule(session.version, request_id, *answer.schedule))
         return
     keeps = request.keep_up_to_date and answer.wish is not None
+    if not keeps:
+        simulator.pacing.close(session.number, request_id)
     if answer.refusal is not None and not keeps:
         session.error(request_id, *answer.refusal)
         return
@@ -162,6 +166,7 @@ def _bucket_end(wish: Wish, start_ns: int) -> int:
 @answers(requests.CancelHistoricalData)
 def cancel_historical_data(session: Session, request: requests.CancelHistoricalData) -> None:
     known = session.subscriptions.remove("history", request.req_id)
+    session.simulator.pacing.close(session.number, request.req_id)
     session.error(request.req_id, *(cancelled if known else unknown_query)(request.req_id))
 
 

@@ -258,4 +258,7 @@ def _seconds_back(count: int, size: BarSize, table: SessionTable, row: int, end_
     if not size.is_intraday:
         return int(table.open[row])
     step, offset = size.seconds * SECOND_NS, int(table.utc_offset[row])
-    return max(-(-(start + offset) // step) * step - offset, int(table.open[row])) if left < DAY_NS else start
+    tick = -(-(start + offset) // step)
+    if tick * step - offset >= end:
+        tick -= 1
+    return max(tick * step - offset, int(table.open[row]))

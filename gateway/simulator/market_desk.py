@@ -127,7 +127,14 @@ class Ticks:
     def _tell_news(self, now_ns: int) -> None:
         session = self._session
         since_ns, self._news_ns = self._news_ns, now_ns
-        del since_ns
+        for article in session.simulator.news.between(self.listing.con_id, since_ns, now_ns):
+            if self._news == "*" or article.provider in self._news.split("+"):
+                milliseconds = article.time_ns // 1_000_000
+                payload = messages.tick_news(
+                    *(session.version, self._request_id, milliseconds),
+                    *(article.provider, article.article_id, article.headline),
+                )
+                session.send(payload)
 
     def _is_dark(self) -> bool:
         return "market" in self._session.simulator.faults.broken_farms

@@ -88,7 +88,7 @@ class Placing:
         """Why a new order is refused, or None. Client -1 is a person at the gateway itself."""
         if client_id >= 0 and not request.what_if and request.order_id < self.next_id(client_id):
             return DUPLICATE_ID
-        wrong = self._parent_refusal(client_id, request) or refusal(request, listing, self._rules(now_ns))
+        wrong = self._family_refusal(client_id, request) or refusal(request, listing, self._rules(now_ns))
         if wrong is None and self._never_trades(request, listing, now_ns):
             wrong = Refusal(392, "Invalid order: contract expired.")
         return wrong or self._funds_refusal(request, listing, now_ns) or self._ruled_out(request, listing)
@@ -101,10 +101,13 @@ class Placing:
         except BadInput as error:  # no price yet, or a currency that nothing quotes
             return rejected(str(error))
 
-    def _parent_refusal(self, client_id: int, request: WireOrder) -> Refusal | None:
+    def _family_refusal(self, client_id: int, request: WireOrder) -> Refusal | None:
+        book = self.trading.book
+        if request.oca_group and book.has_filled((request.account, request.oca_group)):
+            return rejected(f"The OCA group {request.oca_group} has already been filled.")
         if not request.parent_id:
             return None
-        parent = self.trading.book.find(client_id, request.parent_id)
+        parent = book.find(client_id, request.parent_id)
         if parent is None:
             return NO_PARENT
         return None if parent.is_live else rejected("Parent order is not working.")

@@ -16,6 +16,8 @@ class Rate(Enum):
 
 
 _STRIKES = 3
+# Clients hold themselves to the limit by their own clocks; what the network shifts must not count against them.
+_SECOND = 0.9
 
 
 class RateLimiter:
@@ -44,8 +46,8 @@ class RateLimiter:
     def free_at(self, now: float, limit: int) -> float:
         """When the next message may pass, for a client that asked to be held back rather than refused."""
         self._forget(now)
-        return now if not limit or len(self._times) < limit else self._times[0] + 1
+        return now if not limit or len(self._times) < limit else self._times[0] + _SECOND
 
     def _forget(self, now: float) -> None:
-        while self._times and self._times[0] <= now - 1:
+        while self._times and self._times[0] <= now - _SECOND:
             self._times.popleft()

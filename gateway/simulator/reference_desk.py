@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from domain.timeframe import DAY_NS
 from gateway.contract import Contract
@@ -10,6 +10,9 @@ from gateway.simulator import messages, requests, wire_times
 from gateway.simulator.listings import MARKET_RULES
 from gateway.simulator.records import Listing
 from gateway.simulator.session import HANDLERS, Session, answers
+
+if TYPE_CHECKING:
+    from gateway.simulator.simulator import Simulator
 
 _HOURS_DAYS = 7
 _NO_DEFINITION = "No security definition has been found for the request"
@@ -38,13 +41,22 @@ def contract_details(session: Session, request: requests.ContractDetails) -> Non
     if not found:
         session.error(request.req_id, 200, _NO_DEFINITION)
         return
-    today = simulator.now_ns() // DAY_NS
     for listing in found:
-        trading, liquid = (
-            wire_times.hours(table, listing.zone, today, _HOURS_DAYS) for table in (listing.trading, listing.regular)
-        )
+        trading, liquid = hours_of(simulator, listing)
         session.send(messages.contract_details(session.version, request.req_id, listing, trading, liquid))
     session.send(messages.contract_details_end(session.version, request.req_id))
+
+
+def hours_of(simulator: Simulator, listing: Listing) -> tuple[str, str]:
+    """Trading and regular hours of the coming days, as contract details tell them."""
+    today = simulator.now_ns() // DAY_NS
+    key = listing.con_id, today
+    if key not in simulator.hours:
+        simulator.hours[key] = (
+            wire_times.hours(listing.trading, listing.zone, today, _HOURS_DAYS),
+            wire_times.hours(listing.regular, listing.zone, today, _HOURS_DAYS),
+        )
+    return simulator.hours[key]
 
 
 @answers(requests.MatchingSymbols)
@@ -135,19 +147,3 @@ _WITHOUT_EFFECT: tuple[type, ...] = (
 HANDLERS.update(dict.fromkeys(_NOT_SIMULATED, _refuse))
 HANDLERS.update(dict.fromkeys(_WITHOUT_EFFECT, _ignore))
 
-
-# Bulletins
-
-
-@answers(requests.NewsBulletins)
-def news_bulletins(session: Session, request: requests.NewsBulletins) -> None:
-    """Those to come, and with `all_messages` those of today."""
-    session.subscriptions.bulletins = True
-    if request.all_messages:
-        for number, kind, text, exchange in session.simulator.bulletins:
-            session.send(messages.news_bulletin(session.version, number, kind, text, exchange))
-
-
-@answers(requests.CancelNewsBulletins)
-def cancel_news_bulletins(session: Session, request: requests.CancelNewsBulletins) -> None:
-    session.subscriptions.bulletins = False

@@ -10,7 +10,7 @@ import struct
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -386,14 +386,19 @@ def start_simulator(
     if isinstance(ticking, RunningClock) and exchange.now_ns > ticking.now_ns():
         log.info("simulator: exchange time goes on from where the state file left it")
         ticking.set(now_ns=exchange.now_ns)
-    simulator = Simulator(priced, exchange, ticking, chosen, scenario=played)
+    characters = universe(date_of(ticking.now_ns())).characters
+    simulator = Simulator(priced, exchange, ticking, chosen, characters=characters, scenario=played)
     return _serve(Server(simulator, host, port, control_port))
 
 
 def walk_market(seed: int, start_ns: int) -> Market:
     """The built-in contracts as of a day, at prices made up from a seed."""
-    known = universe(datetime.fromtimestamp(start_ns / 1e9, UTC).date())
+    known = universe(date_of(start_ns))
     return Market(known.listings, WalkPrices(seed, known.characters), seed)
+
+
+def date_of(now_ns: int) -> date:
+    return datetime.fromtimestamp(now_ns / 1e9, UTC).date()
 
 
 def _serve(server: Server) -> SimulatorHandle:
@@ -419,4 +424,4 @@ def _serve(server: Server) -> SimulatorHandle:
     return SimulatorHandle(server, thread)
 
 
-__all__ = ["DEFAULT_START_NS", "Server", "SimulatorHandle", "start_simulator", "walk_market"]
+__all__ = ["DEFAULT_START_NS", "Server", "SimulatorHandle", "date_of", "start_simulator", "walk_market"]

@@ -67,6 +67,7 @@ class Session:
         self.requests: Counter[str] = Counter()
         self.is_mute = False
         self._paced = False
+        self._arrived = 0.0
         self._rate = RateLimiter()
         self._buffer = bytearray()
 
@@ -84,6 +85,8 @@ class Session:
         if self.is_mute or self.phase is Phase.OVER:
             return
         self._buffer += data
+        # By when they came the messages are counted, not by when there was time for them.
+        self._arrived = self.simulator.monotonic()
         self.work()
 
     def work(self) -> None:
@@ -218,7 +221,7 @@ class Session:
 
     def _is_within_rate(self) -> bool:
         limit = self.simulator.settings.message_rate
-        rate = self._rate.take(self.simulator.monotonic(), limit)
+        rate = self._rate.take(self.simulator.monotonic() if self._paced else self._arrived, limit)
         if rate is Rate.NEAR:
             self.error(-1, 0, f"Approaching max rate of {limit} messages per second")
         elif rate in (Rate.OVER, Rate.TOO_OFTEN):

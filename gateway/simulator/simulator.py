@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from random import Random
 from threading import RLock
@@ -15,15 +15,19 @@ from gateway.simulator import (
     history_desk,
     market_desk,
     network_faults,
+    news_desk,
     order_desk,
     reference_desk,
     service_faults,
     trading_faults,
 )
+from gateway.simulator.catalogue import Character
 from gateway.simulator.clock import Clock, ManualClock
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.faults import Faults
 from gateway.simulator.market import Market
+from gateway.simulator.news import News
+from gateway.simulator.pacing import HistoryPacing
 from gateway.simulator.records import Fact, Quote
 from gateway.simulator.scenario import Player, Scenario, moment_of
 from gateway.simulator.session import Session
@@ -32,7 +36,7 @@ from gateway.simulator.settings import Settings
 log = logging.getLogger(__name__)
 
 # What these register, they register by being imported.
-DESKS = (account_desk, history_desk, market_desk, order_desk, reference_desk)
+DESKS = (account_desk, history_desk, market_desk, news_desk, order_desk, reference_desk)
 FAULTS = (network_faults, service_faults, trading_faults)
 
 _KEPT_QUOTES = 4096
@@ -49,6 +53,7 @@ class Simulator:
         clock: Clock,
         settings: Settings | None = None,
         *,
+        characters: Mapping[int, Character] | None = None,
         scenario: Scenario | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -65,8 +70,12 @@ class Simulator:
         self.dirty: set[Session] = set()
         self.messages_sent = 0
         self.connections = 0
+        self.characters = characters or {}
+        self.news = News(market)
+        self.pacing = HistoryPacing(monotonic=monotonic)
         self.faults = Faults(self, Random(self.settings.seed), monotonic)
         self.restarts = 0
+        self.hours: dict[tuple[int, int], tuple[str, str]] = {}
         self.bulletins: list[tuple[int, int, str, str]] = []
         self._numbers = count(1)
         self._now_ns = self._lived_ns = clock.now_ns()
@@ -168,6 +177,7 @@ class Simulator:
             if self.faults.ghost_seconds:
                 self.faults.held_ids[session.client_id] = self.monotonic() + self.faults.ghost_seconds
             log.info("simulator: %s disconnected", session)
+        self.pacing.close_all(session.number)
         session.end()
         self.dirty.discard(session)
 

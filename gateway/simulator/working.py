@@ -161,6 +161,10 @@ class OrderBook:
         members = sorted(self._groups.get(working.group, ()))
         return [self.by_perm[perm_id] for perm_id in members if perm_id != working.order.perm_id]
 
+    def has_filled(self, group: tuple[str, str]) -> bool:
+        """Whether a member of the group has filled today, wholly or in part."""
+        return any(working.group == group and working.order.filled > 0 for working in self.by_perm.values())
+
     def children(self, working: WorkingOrder) -> list[WorkingOrder]:
         found = (self.by_perm.get(perm_id) for perm_id in working.order.children)
         return [child for child in found if child is not None and child.is_live]

@@ -478,7 +478,7 @@ def test_an_order_held_back_is_released_by_its_child(ib, handle, apple):
 
 
 def test_fills_come_in_parts(ib, handle, apple):
-    handle.faults.fill(fractions=[0.4])
+    handle.faults.fill(fractions=[0.4, 0.6])
     trade = ib.placeOrder(apple, MarketOrder("BUY", 10))
     wait_for(ib, lambda: trade.orderStatus.status == "Filled")
     assert [fill.execution.shares for fill in trade.fills] == [4, 6]
@@ -614,8 +614,8 @@ def test_an_order_of_a_person_is_seen_by_all_and_bound_by_client_zero(ib, handle
     assert trade.order.permId > 0
     zero = IB()
     zero.connect(handle.host, handle.port, clientId=0, timeout=10)
-    wait_for(ib, lambda: zero.openTrades())
-    assert zero.openTrades()[0].order.orderId < 0
+    wait_for(ib, zero.openTrades)
+    assert handle.call(lambda simulator: simulator.exchange.open_orders()[0].order_id) < 0
     zero.disconnect()
 
 
@@ -713,7 +713,8 @@ def test_a_hundred_requests_are_throttled_by_the_client_and_fifty_one_without_it
         ib.errorEvent += lambda req_id, code, text, contract: codes.append(code)
         ib.sleep(1.2)
         contract = Stock("AAPL", "SMART", "USD")
-        found = ib.run(asyncio.gather(*(ib.reqContractDetailsAsync(contract) for _ in range(100))))
+        questions = asyncio.gather(*(ib.reqContractDetailsAsync(contract) for _ in range(100)))
+        found = ib.run(asyncio.wait_for(questions, 30))
         assert all(len(each) == 1 for each in found)
         assert 100 not in codes
         ib.client.MaxRequests = 0
@@ -728,3 +729,48 @@ def test_a_hundred_requests_are_throttled_by_the_client_and_fifty_one_without_it
 
 def test_every_message_a_fault_can_name_has_its_id():
     assert len(set(MESSAGE_IDS.values())) == len(MESSAGE_IDS)
+
+
+def test_news_is_told_of_by_providers_headlines_and_bodies(ib, apple):
+    providers = ib.reqNewsProviders()
+    assert "BRFG" in [provider.code for provider in providers]
+    codes = "+".join(provider.code for provider in providers)
+    found = ib.reqHistoricalNews(apple.conId, codes, "", "", 5)
+    assert len(found) == 5
+    body = ib.reqNewsArticle(found[0].providerCode, found[0].articleId)
+    assert body.articleText
+    assert ib.run(asyncio.wait_for(_refused_article(ib), 10)) is None
+    assert 10172 in ib.codes
+
+
+async def _refused_article(ib):
+    task = asyncio.ensure_future(ib.reqNewsArticleAsync("BRFG", "BRFG$00000000"))
+    for _ in range(500):
+        if 10172 in ib.codes:
+            break
+        await asyncio.sleep(0.01)
+    task.cancel()
+
+
+def test_scanners_rank(ib):
+    assert "TOP_PERC_GAIN" in ib.reqScannerParameters()
+    wanted = library.ScannerSubscription(instrument="STK", locationCode="STK.US.MAJOR", scanCode="TOP_PERC_GAIN")
+    rows = ib.reqScannerData(wanted)
+    assert len(rows) > 5
+    assert rows[0].contractDetails.contract.symbol
+    assert [row.rank for row in rows] == list(range(len(rows)))
+
+
+def test_pacing_refuses_the_same_question_within_fifteen_seconds(market):
+    with start_simulator(market=market) as handle:
+        ib = IB()
+        ib.connect(handle.host, handle.port, clientId=1, timeout=10)
+        (apple,) = ib.qualifyContracts(Stock("AAPL", "SMART", "USD"))
+        codes = []
+        ib.errorEvent += lambda req_id, code, text, contract: codes.append(code)
+        assert ib.reqHistoricalData(apple, "20260303-20:00:00", "60 S", "5 secs", "TRADES", True)
+        assert not ib.reqHistoricalData(apple, "20260303-20:00:00", "60 S", "5 secs", "TRADES", True)
+        assert codes == [162]
+        handle.faults.set("history_pacing", False)
+        assert ib.reqHistoricalData(apple, "20260303-20:00:00", "60 S", "5 secs", "TRADES", True)
+        ib.disconnect()

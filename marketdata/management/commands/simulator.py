@@ -93,7 +93,7 @@ def _start(options: dict[str, Any]) -> SimulatorHandle:
         start_ns = start_of(options["start"])
         return start_simulator(
             host=host,
-            port=_port(port, "--port"),
+            port=_port(port, "--port") or 0,
             control_port=_port(options["control_port"], "--control-port"),
             market=_market(options["prices"], seed, start_ns),
             start_ns=start_ns,
@@ -164,8 +164,8 @@ def _market(prices: str, seed: int, start_ns: int) -> Market:
     if prices == "walk":
         return walk_market(seed, start_ns)
     if prices == "store":
-        return store_market(seed)
-    return folder_market(Path(prices), seed)
+        return store_market(seed, start_ns)
+    return folder_market(Path(prices), seed, start_ns)
 
 
 def _state(given: str, port: int) -> Path | None:

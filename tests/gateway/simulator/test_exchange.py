@@ -524,6 +524,14 @@ def test_a_part_cancels_the_others_with_type_1_and_reduces_them_with_2_and_3():
         assert expected in wait(exchange, 2)
 
 
+def test_nobody_joins_a_group_that_has_filled():
+    exchange = make(moving(*DOWN))
+    group(exchange, 1)
+    wait(exchange, 3)
+    facts = exchange.place(CLIENT, order(3, kind="LMT", limit_price=90, oca_group="g"), exchange.now_ns)
+    assert said(facts, 201) == ["Order rejected - reason:The OCA group g has already been filled."]
+
+
 def test_a_group_of_another_account_is_another_group():
     exchange = make(moving(*DOWN), accounts=("DU1", "DU2"))
     place(exchange, 1, kind="LMT", limit_price=99, oca_group="g", account="DU1")

@@ -5,9 +5,18 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from domain.adjustments import Dividend, Split
 from gateway.simulator.clock import ManualClock
@@ -15,7 +24,7 @@ from gateway.simulator.exchange import AccountSettings, Exchange, FillPolicy, St
 from gateway.simulator.matching import on_tick
 from gateway.simulator.records import WireOrder
 from tests.gateway.simulator.exchange_checks import check
-from tests.gateway.simulator.fake_market import AAA, BBB, EURUSD, FIRST_DAY, FUT, OPEN, SECOND, FakeMarket
+from tests.gateway.simulator.fake_market import AAA, BBB, DAY, EURUSD, FIRST_DAY, FUT, OPEN, SECOND, FakeMarket
 
 ACCOUNTS = {"DU1": AccountSettings(cash=2_000_000.0), "DU2": AccountSettings(cash=50_000.0)}
 SIZES = {1: 100, 2: 30, 3: 20_000, 4: 3}
@@ -45,7 +54,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.policy = FillPolicy()
         self.seen = {}
         self.corrected = set()
-        self.next_id = 1
+        self.next_id = 2
         self.open()
 
     def open(self):
@@ -91,13 +100,13 @@ class ExchangeMachine(RuleBasedStateMachine):
             limit_price_offset=listing.tick if kind == "TRAIL LIMIT" else float("nan"),
             tif="DAY" if kind == "MOC" else tif,
             outside_rth=outside,
-            oca_group=group if not parent else "",
+            oca_group=f"{group} of day {self.now // DAY}" if group and not parent else "",
             oca_type=oca_type if group and not parent else 0,
             transmit=transmit,
             parent_id=parent,
             account=account,
         )
-        self.next_id += 1
+        self.next_id += 2
         self.exchange.place(client, request, self.now)
         if not hasattr(self, "last_parent"):
             self.last_parent = {}
@@ -121,7 +130,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         target = on_tick(price + sign * exits * listing.tick, listing.tick)
         stop = on_tick(limit - sign * exits * listing.tick, listing.tick)
         parent, size = self.next_id, float(SIZES[listing.con_id])
-        self.next_id += 3
+        self.next_id += 4
         for n, (side, kind, prices) in enumerate(
             [
                 (action, "LMT", {"limit_price": limit}),
@@ -136,12 +145,26 @@ class ExchangeMachine(RuleBasedStateMachine):
             self.exchange.place(5, request, self.now)
         return 5, parent
 
+    @rule(listing=st.sampled_from([AAA, BBB, FUT]), oca_type=st.integers(0, 3), away=st.integers(-3, 5))
+    def pair(self, listing, oca_type, away):
+        """Two of one group, both of which will soon fill if they are let."""
+        price = on_tick(self.exchange.mark(listing.con_id, self.now), listing.tick)
+        for action, sign in (("BUY", 1), ("SELL", -1)):
+            limit = on_tick(price - sign * away * listing.tick, listing.tick)
+            request = WireOrder(
+                self.next_id, listing.contract, action, float(SIZES[listing.con_id]), "LMT", limit_price=limit,
+                tif="GTC", account="DU1", oca_group=f"pair {self.next_id // 2}", oca_type=oca_type,
+            )  # fmt: skip
+            self.exchange.place(5, request, self.now)
+            self.next_id += 1
+        self.next_id += self.next_id % 2
+
     @rule(listing=st.sampled_from([AAA, BBB]), action=st.sampled_from(["BUY", "SELL"]))
     def trail_far(self, listing, action):
         request = WireOrder(
             self.next_id, listing.contract, action, 10.0, "TRAIL", aux_price=3.0, tif="GTC", account="DU1"
         )
-        self.next_id += 1
+        self.next_id += 2
         self.exchange.place(5, request, self.now)
 
     @rule(which=orders, quantity=st.integers(1, 5), ticks=st.integers(-20, 20))
@@ -258,10 +281,14 @@ class ExchangeMachine(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-ExchangeMachine.TestCase.settings = settings(
-    max_examples=int(os.environ.get("EXCHANGE_EXAMPLES", "25")),
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
-TestExchangeMachine = ExchangeMachine.TestCase
+FEW = settings(max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(FEW, max_examples=int(os.environ.get("EXCHANGE_EXAMPLES", "1000")))
+
+
+def test_the_books_agree_whatever_happens():
+    run_state_machine_as_test(ExchangeMachine, settings=FEW)
+
+
+@pytest.mark.exhaustive
+def test_the_books_agree_whatever_happens_often():
+    run_state_machine_as_test(ExchangeMachine, settings=MANY)

@@ -1,6 +1,7 @@
 """History out of the walk: bars of every size against pandas, adjusting by brute force, and what IB refuses."""
 
 import math
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -41,6 +42,7 @@ def refusal(listing: Listing, size: str = "1 min", duration: str = "1 D", **chan
     return answer.refusal
 
 
+@lru_cache(maxsize=2)
 def seconds_of(listing: Listing, start_ns: int, end_ns: int) -> pd.DataFrame:
     """The path as the exchange sees it, by the trading day each second belongs to, with a column `regular`."""
     steps = pd.DataFrame(market().steps(listing.con_id, start_ns, end_ns))
@@ -75,7 +77,7 @@ def test_bars_of_every_size_are_those_that_pandas_makes_of_the_seconds(symbol, k
     listing = the(symbol, kind)
     what = "MIDPOINT" if kind == "CASH" else "TRADES"
     bars = served(listing, size, "2 D", use_rth=use_rth, what=what).bars
-    seconds = seconds_of(listing, int(bars.start[0]), NOW)
+    seconds = seconds_of(listing, int(listing.trading.open[listing.trading.session_of_label(bars.day[:1])[0]]), NOW)
     if use_rth:
         seconds = seconds[seconds.regular]
     expected = resampled(seconds, size)
@@ -299,6 +301,11 @@ def test_a_duration_in_seconds_reaches_into_the_session_before():
     bars = served(the("AAPL"), "1 min", "3600 S", now_ns=ns("2026-11-25T15:00")).bars
     assert len(bars) == 60
     assert bars.start[0] == ns("2026-11-24T20:30")
+
+
+def test_a_duration_shorter_than_a_bar_gives_the_bar_it_lies_in():
+    assert served(the("AAPL"), "1 hour", "60 S").bars.start.tolist() == [ns("2026-11-25T20:00")]
+    assert len(served(the("AAPL"), "1 day", "60 S").bars) == 1
 
 
 @pytest.mark.parametrize(

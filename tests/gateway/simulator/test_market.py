@@ -152,7 +152,7 @@ def test_the_same_index_its_fund_and_its_future_move_together():
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_steps_join_whatever_pieces_they_are_asked_for_in(data):
     listing = data.draw(st.sampled_from([the("AAPL"), the("ESZ6", "FUT"), the("EUR.USD", "CASH"), the("TUPZ")]))
     start = ns("2026-11-24T06:00") + data.draw(st.integers(0, 40 * 3600 * 10)) * SECOND // 10

@@ -1,8 +1,6 @@
 """Prices from bars: the past to the last digit, paths inside the bars, and a walk that goes on after them."""
 
 import itertools
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,12 +17,12 @@ from gateway.simulator.history import bars_between, serve
 from gateway.simulator.listings import plain_stock
 from gateway.simulator.market import Market
 from gateway.simulator.series import SeriesPrices
+from tests.domain.shared_files import shared_path
 from tests.gateway.simulator.marketplace import asked, listed, ns, the
 
 SECOND = 10**9
 PRICES = ("open", "high", "low", "close")
 SIZES = {"1m": "1 min", "5m": "5 mins", "15m": "15 mins", "30m": "30 mins", "1h": "1 hour", "1d": "1 day"}
-DATA = Path(os.environ.get("SHARED_DATA", "/nowhere"))
 
 
 def market_of(series: BarSeries, symbol: str = "SPY") -> Market:
@@ -162,10 +160,7 @@ def test_weekly_bars_and_empty_series_are_refused():
     ],
 )
 def test_real_bars_come_back_as_they_are(name, frame, symbol):
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"{name} is not here; set SHARED_DATA to the folder of real bars")
-    series = read_bars(path, Timeframe(frame))
+    series = read_bars(shared_path(f"data/{name}"), Timeframe(frame))
     market = market_of(series, symbol)
     end = int(series.end[-1]) + 86_400 * SECOND
     bars = bars_between(

@@ -232,8 +232,8 @@ def test_the_rate_can_be_switched_off():
 def test_the_limiter_counts_any_second_not_those_of_a_clock():
     limiter = RateLimiter()
     assert all(limiter.take(0.9, 50) in (Rate.FINE, Rate.NEAR) for _ in range(50))
-    assert limiter.take(1.1, 50) is Rate.OVER
-    assert limiter.take(1.91, 50) is Rate.FINE
+    assert limiter.take(1.7, 50) is Rate.OVER
+    assert limiter.take(1.81, 50) is Rate.FINE
     assert limiter.take(5.0, 0) is Rate.FINE
 
 

@@ -153,8 +153,18 @@ def test_a_damaged_file_is_refused_or_right_but_never_silently_wrong(tmp_path):
     assert refused > 30
 
 
-@pytest.mark.parametrize("n", range(int(os.environ.get("EXCHANGE_KILLS", "6"))))
-def test_a_kill_at_any_moment_loses_nothing_that_was_told(tmp_path, n):
+@pytest.mark.parametrize("_", range(5))
+def test_a_kill_at_any_moment_loses_nothing_that_was_told(tmp_path, _):
+    kill_and_look(tmp_path)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("_", range(int(os.environ.get("EXCHANGE_KILLS", "200"))))
+def test_no_more_do_many_kills(tmp_path, _):
+    kill_and_look(tmp_path)
+
+
+def kill_and_look(tmp_path):
     seed = int(os.environ.get("KILL_SEED", random.randrange(1 << 30)))
     print(f"KILL_SEED={seed}")
     path = tmp_path / "state"
