@@ -4,9 +4,10 @@ import time
 
 import pytest
 
+from gateway import diagnosis
 from gateway.diagnosis import diagnose
 from gateway.troubles import EXPLANATIONS, Trouble
-from tests.gateway.gateways import settings, start_gateway
+from tests.gateway.gateways import connected, settings, start_gateway, until
 from tests.gateway.test_supervisor import LOGIN, Peer
 
 
@@ -107,9 +108,12 @@ def test_a_wrong_clock_is_named(gateway):
 
 
 def test_a_farm_that_is_down_is_named(gateway):
-    gateway.faults.farm(2105)
-    found = problems(diagnose(settings(gateway)))
-    assert "ushmds" in found["IB"].detail
+    with connected(gateway) as connection:
+        gateway.faults.farm(2105)
+        until(lambda: any(farm.status == "broken" for farm in connection.snapshot().farms))
+        finding = diagnosis.of_ib(connection)
+    assert not finding.ok
+    assert "ushmds" in finding.detail
 
 
 def test_a_gateway_that_tells_half_is_named():

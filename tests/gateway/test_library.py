@@ -34,6 +34,7 @@ def test_a_library_that_is_not_known_is_refused_by_name(name):
 def test_it_is_imported_in_a_worker_thread():
     """ib_insync takes the thread's event loop when it is imported, and a worker thread has none."""
     code = f"""
+import threading
 from gateway.library import load
 found = []
 thread = threading.Thread(target=lambda: found.append(load({LIBRARY!r})))
