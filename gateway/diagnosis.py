@@ -53,7 +53,7 @@ def diagnose(settings: ConnectionSettings, contract: Contract = _LOOK_AT) -> lis
         findings = _connecting(settings, connection, trouble, words)
         if trouble is None:
             findings.append(_clock(connection, settings))
-            findings.append(_ib(connection))
+            findings.append(of_ib(connection))
             findings.append(_market_data(connection, contract))
     return findings
 
@@ -109,7 +109,7 @@ def _clock(connection: Connection, settings: ConnectionSettings) -> Finding:
     return Finding("clock", False, detail, explanation.cause, explanation.remedy)
 
 
-def _ib(connection: Connection) -> Finding:
+def of_ib(connection: Connection) -> Finding:
     """Whether the gateway itself reaches IB."""
     status = connection.snapshot()
     broken = [farm.name for farm in status.farms if farm.status == "broken"]

@@ -43,7 +43,8 @@ STATUSES = frozenset(
         "Inactive",
     }
 )
-_REVISION = re.compile(r"(.+)\.(\d{1,6})")
+_REVISION = re.compile(r"(.+)\.(\d{1,6})", re.ASCII)
+_EXEC_ID = re.compile(r"\w+(\.\w+)+", re.ASCII)
 _EXECUTION_TIME = 15
 _UNSET_INTEGER = 2147483647
 
@@ -178,7 +179,7 @@ class OrderMessages:
 
     def execution(self, request_id: int, contract: Any, execution: Any) -> None:
         _require(execution.side in ("BOT", "SLD"), f"an execution on no side, {execution.side[:10]!r}")
-        _require(bool(execution.execId) and execution.execId.isprintable(), "an execution without an id")
+        _require(bool(_EXEC_ID.fullmatch(execution.execId)), f"an execution with the id {execution.execId[:40]!r}")
         _require(0 <= execution.shares < math.inf and math.isfinite(execution.price), "an execution of no number")
         _require(0 <= execution.cumQty < math.inf, "an execution with a wrong sum")
         now_ns = time.time_ns()

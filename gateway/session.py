@@ -91,16 +91,7 @@ class Session:
         settings = self.settings
         versions = self.library.versions
         link = await dial(settings.host, settings.port, settings.connect_seconds, lambda: self.link, versions)
-        receiver = SimpleNamespace(
-            ib=RECEIVER_ZONE,
-            defaultTimezone=None,
-            error=self._on_error,
-            nextValidId=self._on_next_id,
-            managedAccounts=self._on_accounts,
-            **self._orders.methods(),
-            **self._data.methods(),
-        )
-        self._codec = self.library.codec(link.greeted.result(), settings.client_id, link.send, receiver)
+        self._codec = self.library.codec(link.greeted.result(), settings.client_id, link.send, self.receiver())
         try:
             self.requests.startApi()
             await asyncio.wait(
@@ -112,6 +103,18 @@ class Session:
             raise TroubleError(Trouble.NO_LOGIN, str(error)) from error
         if not self._named.done():
             raise TroubleError(Trouble.NO_LOGIN, f"no account in {settings.connect_seconds:g} s")
+
+    def receiver(self) -> SimpleNamespace:
+        """What the library's decoder calls with each message."""
+        return SimpleNamespace(
+            ib=RECEIVER_ZONE,
+            defaultTimezone=None,
+            error=self._on_error,
+            nextValidId=self._on_next_id,
+            managedAccounts=self._on_accounts,
+            **self._orders.methods(),
+            **self._data.methods(),
+        )
 
     @property
     def requests(self) -> Any:

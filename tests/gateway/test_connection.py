@@ -26,9 +26,11 @@ from gateway.events import (
     BarUpdated,
     Bulletin,
     FiveSecondBar,
+    NewsHeadline,
     Notice,
     PnlReported,
     QuoteChanged,
+    ScannerUpdated,
     StateChanged,
     SubscriptionEnded,
     Synchronised,
@@ -449,3 +451,37 @@ def test_an_order_needs_a_connection_that_is_ready(gateway):
     connection = Connection(settings(gateway, client_id=15))
     with pytest.raises(NotReady):
         connection.place(AAPL, OrderTicket(Side.BUY, 1), order_id=1)
+
+
+def test_news_is_listed_read_and_streamed(gateway, connection):
+    providers = connection.news_providers()
+    assert providers
+    codes = tuple(provider.code for provider in providers)
+    items = connection.news_history(265598, codes, limit=5)
+    assert 0 < len(items) <= 5
+    assert all(item.headline and item.provider in codes for item in items)
+    article = connection.news_article(items[0].provider, items[0].article_id)
+    assert article.text
+    with pytest.raises(Refused, match="10172"):
+        connection.news_article(codes[0], "NO$such")
+    heard = Heard(connection)
+    number = connection.subscribe_quotes(AAPL, news=codes)
+
+    def told():
+        gateway.advance(600)
+        return [event for event in heard.of(NewsHeadline) if event.subscription == number]
+
+    assert until(told)[0].provider in codes
+    connection.unsubscribe(number)
+
+
+def test_scanners_are_described_run_and_streamed(connection):
+    assert connection.scanner_parameters().startswith("<?xml")
+    fields = {"instrument": "STK", "locationCode": "STK.US.MAJOR", "scanCode": "TOP_PERC_GAIN", "numberOfRows": 5}
+    rows = connection.scan(fields)
+    assert [row.rank for row in rows] == list(range(len(rows)))
+    assert rows
+    heard = Heard(connection)
+    number = connection.subscribe_scanner(fields)
+    assert heard.first(ScannerUpdated, lambda event: event.subscription == number).rows
+    connection.unsubscribe(number)
