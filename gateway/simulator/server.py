@@ -407,7 +407,7 @@ def _serve(server: Server) -> SimulatorHandle:
     async def live() -> None:
         try:
             await server.open()
-        except BaseException as error:
+        except Exception as error:
             opened.set_exception(error)
             return
         opened.set_result(None)

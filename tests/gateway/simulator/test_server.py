@@ -93,9 +93,7 @@ def test_a_client_that_vanishes_is_forgotten(handle):
 def test_sockets_ask_the_system_whether_their_peer_still_lives(handle):
     with RawClient(handle.port, 42) as client:
         client.until(9)
-        (connection,) = [
-            each for session, each in handle._server.connections.items() if session.client_id == 42
-        ]
+        (connection,) = [each for session, each in handle._server.connections.items() if session.client_id == 42]
         sock = connection._transport.get_extra_info("socket")
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
