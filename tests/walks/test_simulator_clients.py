@@ -246,7 +246,7 @@ def test_a_market_rule_gives_its_steps(ib):
 @pytest.mark.parametrize("date_format", [1, 2])
 @pytest.mark.parametrize("size", ["1 secs", "5 secs", "30 secs", "1 min", "5 mins", "1 hour", "1 day", "1W", "1M"])
 def test_bars_of_every_kind_come_in_order(ib, apple, size, date_format):
-    lengths = {"1 secs": "1800 S", "1 hour": "2 D", "5 secs": "3600 S", "1 day": "1 M", "1W": "1 Y", "1M": "2 Y"}.get(
+    duration = {"1 secs": "1800 S", "1 hour": "2 D", "5 secs": "3600 S", "1 day": "1 M", "1W": "1 Y", "1M": "2 Y"}.get(
         size, "1 D"
     )
     bars = ib.reqHistoricalData(apple, "", duration, size, "TRADES", True, date_format)

@@ -105,8 +105,7 @@ def test_state_goes_on_where_it_ended(tmp_path):
     with start_simulator(market=known_market(), state=state, speed=1000) as handle, RawClient(handle.port) as client:
         client.until(4, 2, -1, 2158)
         time.sleep(0.1)
-        first = handle.call(lambda simulator: simulator.exchange.reserve_order_ids(1, 10))
-        now_ns = handle.simulator.exchange.now_ns
+        first, now_ns = handle.call(lambda s: (s.exchange.reserve_order_ids(1, 10), s.exchange.now_ns))
     with start_simulator(market=known_market(), state=state) as handle, RawClient(handle.port) as client:
         assert int(client.until(9)[-1][2]) == first + 10
         assert handle.simulator.now_ns() >= now_ns > DEFAULT_START_NS
