@@ -11,7 +11,7 @@ SANDBOX := env DOTENV=/dev/null VAR_DIR="$(abspath $(VENV))/var"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up test test-browser test-exhaustive test-postgres test-faults check bench requirements clean
+.PHONY: help demo up test test-browser test-gateway test-exhaustive test-postgres test-faults check bench requirements clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +25,7 @@ up: $(VENV)/.runtime ## Start it all: queue, pages, workers, beat; Ctrl-C stops 
 	@$(PY) manage.py up
 
 MEASURED := domain/*,gateway/*,*/services.py,marketdata/store.py,marketdata/importing.py,strategies/backtests.py,$\
-  strategies/ledgers.py,tradingsite/runs.py,tradingsite/documents.py
+  strategies/ledgers.py,tradingsite/runs.py,tradingsite/attempts.py,tradingsite/documents.py
 QUICK := -m "not exhaustive and not faults and not browser"
 test: check ## Lint, types, import contracts, migrations, then the tests with coverage; the browser's where Chromium is
 	$(PY) -m pytest $(QUICK) --numprocesses auto --dist loadfile --cov --cov-report=
@@ -42,6 +42,13 @@ test-browser: $(VENV)/.test ## The pages in a real Chromium
 
 test-exhaustive: $(VENV)/.test ## All of what `make test` takes samples of
 	$(PY) -m pytest -m exhaustive --numprocesses auto --dist loadfile
+
+# The connection and the simulator, which must run on both client libraries and on every Python we name.
+GATEWAY_TESTS := tests/gateway $(wildcard tests/walks/test_simulator*.py)
+test-gateway: $(VENV)/.test $(VENV)/ib_async/.installed ## The gateway's tests on ib_insync and again on ib_async
+	IB_LIBRARY=ib_insync $(PY) -m pytest $(QUICK) --numprocesses 2 --dist loadfile $(GATEWAY_TESTS)
+	PYTHONPATH="$(VENV)/ib_async" IB_LIBRARY=ib_async $(PY) -m pytest $(QUICK) --numprocesses 2 --dist loadfile \
+	  $(GATEWAY_TESTS)
 
 POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 REDIS_URL ?= redis://127.0.0.1:6379/13
@@ -83,8 +90,10 @@ requirements: $(VENV)/.python ## Resolve the newest versions that pyproject.toml
 	$(RESOLVE) --extra demo --extra local --extra postgres --output-file requirements/runtime.txt
 	$(RESOLVE) --extra demo --extra local --extra postgres --group test --group browser --group oracle --group lint \
 	  --constraints requirements/runtime.txt --output-file requirements/test.txt
-RESOLVE = $(VENV)/resolver/bin/uv pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 \
-  --upgrade --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+	$(VENV)/resolver/bin/uv pip compile --group ib-async --no-deps $(HOW) --output-file requirements/ib-async.txt
+HOW = --quiet --no-config --universal --python-version 3.11 --upgrade --generate-hashes --no-header --no-annotate \
+  --no-emit-index-url --no-emit-find-links
+RESOLVE = $(VENV)/resolver/bin/uv pip compile pyproject.toml $(HOW)
 
 clean: ## Remove the environment and the caches; var/ (your data) stays
 	@if [ -e "$(VENV)" ] && [ ! -e "$(VENV)/pyvenv.cfg" ]; then echo "$(VENV) is not a virtual environment" >&2; exit 1; fi
@@ -112,4 +121,9 @@ $(VENV)/.runtime: requirements/runtime.txt $(VENV)/.python
 $(VENV)/.test: requirements/test.txt $(VENV)/.python
 	@echo "Installing what $< pins (about a minute the first time)"
 	@$(PIP_INSTALL) $<
+	@touch $@
+
+$(VENV)/ib_async/.installed: requirements/ib-async.txt $(VENV)/.test
+	@rm -rf $(@D)
+	@$(PY) -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --target $(@D) --requirement $<
 	@touch $@

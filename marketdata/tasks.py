@@ -3,7 +3,7 @@ from django.utils import timezone
 
 from marketdata import uploads
 from marketdata.models import BarImport
-from tradingsite import runs
+from tradingsite import attempts
 from tradingsite.queues import limits
 
 
@@ -14,4 +14,4 @@ def tidy_uploads() -> None:
 
 @shared_task(**limits("data"))
 def import_bars(run_id: str) -> None:
-    runs.perform(BarImport, run_id, uploads.import_upload)
+    attempts.perform(BarImport, run_id, uploads.import_upload)

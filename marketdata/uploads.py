@@ -16,7 +16,7 @@ from domain.errors import BadInput
 from marketdata.import_options import read_options
 from marketdata.importing import check_options, import_file
 from marketdata.models import BarImport
-from tradingsite.runs import Attempt
+from tradingsite.attempts import Attempt
 
 MAX_UPLOAD_BYTES = 100 * 1024 * 1024
 

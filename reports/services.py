@@ -7,7 +7,8 @@ from typing import Any
 
 from reports.models import Report
 from strategies.models import Backtest
-from tradingsite.runs import Attempt, Run
+from tradingsite.attempts import Attempt
+from tradingsite.runs import Run
 
 
 def queue_report(backtest: Backtest, **about: Any) -> Report:

@@ -2,10 +2,10 @@ from celery import shared_task
 
 from reports import services
 from reports.models import Report
-from tradingsite import runs
+from tradingsite import attempts
 from tradingsite.queues import limits
 
 
 @shared_task(**limits("report"))
 def make_report(run_id: str) -> None:
-    runs.perform(Report, run_id, services.make_report)
+    attempts.perform(Report, run_id, services.make_report)

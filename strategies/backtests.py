@@ -35,7 +35,8 @@ from strategies.config import BacktestConfig, config_hash, parse_config
 from strategies.evidence import RunLog, describe_run
 from strategies.ledgers import encode_json, encode_ledgers, first_denials, publish, summarise
 from strategies.models import Backtest
-from tradingsite.runs import Attempt, RunLost, WorkerEnding, attempting, process_name
+from tradingsite.attempts import Attempt, RunLost, WorkerEnding, attempting
+from tradingsite.runs import process_name
 
 _EPOCH = dt.date(1970, 1, 1)
 

@@ -8,14 +8,14 @@ from strategies import registry, services
 from strategies.backtests import run_queued_backtest
 from strategies.ledgers import remove_leftovers
 from strategies.models import Backtest
-from tradingsite import runs
+from tradingsite import attempts, runs
 from tradingsite.queues import limits
 
 
 @shared_task(**limits("backtest"))
 def run_backtest(run_id: str) -> None:
     registry.load(settings.PLUGINS_DIR)
-    runs.perform(Backtest, run_id, run_queued_backtest)
+    attempts.perform(Backtest, run_id, run_queued_backtest)
 
 
 @shared_task(**limits("maintenance"))

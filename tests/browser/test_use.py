@@ -13,7 +13,7 @@ from reports.models import Alert
 from strategies.models import Backtest
 from tests.browser.conftest import PHONE
 from tests.reports import desk
-from tradingsite import runs
+from tradingsite import attempts, runs
 
 CSV = "date,open,high,low,close,volume\n2024-01-02,1,2,1,2,10\n2024-01-03,2,3,2,x,10\n2024-01-04,2,3,2,3,10\n"
 
@@ -103,7 +103,7 @@ def test_a_file_is_handed_in_imported_and_explained(visitor, trader, places, set
     page.get_by_label("Timeframe").select_option("1d")
     page.get_by_role("button", name="Import").click()
     expect(page.get_by_role("heading", name="Queued")).to_be_visible()
-    runs.perform(BarImport, BarImport.objects.get().pk, import_upload)
+    attempts.perform(BarImport, BarImport.objects.get().pk, import_upload)
     expect(page.get_by_role("heading", name="Succeeded")).to_be_visible(timeout=6000)
     expect(page.get_by_role("heading", name="Dropped, and why")).to_be_visible()
     assert page.get_by_role("link", name="ABC", exact=True).get_attribute("href").startswith("/instruments/")

@@ -15,7 +15,7 @@ from strategies.config import parse_config
 from strategies.models import Backtest, RiskProfile, ScheduledBacktest, StrategyConfig
 from strategies.services import config_of
 from tests.tradingsite.people import ROOT, person, problem, session
-from tradingsite import runs
+from tradingsite import attempts
 
 pytestmark = pytest.mark.django_db
 DOCUMENT = {"symbols": ["ABC"], "strategy": {"name": "ma_crossover", "params": {"fast": 3, "slow": 8}}}
@@ -31,7 +31,7 @@ def done(researcher):
     """A backtest that was posted and then run as a worker does."""
     response = researcher.post(f"{ROOT}/backtests", DOCUMENT | {"tag": "first"})
     run = Backtest.objects.get(directory=response.json()["run_id"])
-    runs.perform(Backtest, run.pk, run_queued_backtest)
+    attempts.perform(Backtest, run.pk, run_queued_backtest)
     run.refresh_from_db()
     assert run.state == "succeeded", run.error
     return run

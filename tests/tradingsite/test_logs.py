@@ -15,7 +15,7 @@ from django.urls import path
 
 from marketdata.models import BarImport
 from strategies.models import Backtest
-from tradingsite import logs, runs, scrubbing
+from tradingsite import attempts, logs, scrubbing
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "c4n4ry-9f8e7d6c5b4a"
@@ -187,7 +187,7 @@ def test_a_request_id_is_taken_from_a_proxy_alone(client, settings):
 @pytest.mark.django_db
 def test_lines_of_a_run_carry_its_id_instruments_and_timeframe(json_lines):
     row = Backtest.objects.create(directory="r-17", strategy="ma_crossover", timeframe="1d", instruments="AAPL, MSFT")
-    runs.perform(Backtest, row.pk, lambda attempt: log.info("half way"))
+    attempts.perform(Backtest, row.pk, lambda attempt: log.info("half way"))
     line = next(line for line in json_lines() if line["event"] == "half way")
     assert (line["run_id"], line["symbols"], line["timeframe"]) == ("r-17", "AAPL, MSFT", "1d")
 
@@ -200,7 +200,7 @@ def test_a_run_that_fails_with_a_secret_keeps_it_out_of_its_row(lines):
         attempt.write(f"asking with token={CANARY}")
         _fails_with_secrets()
 
-    runs.perform(BarImport, row.pk, work)
+    attempts.perform(BarImport, row.pk, work)
     row.refresh_from_db()
     assert row.state == "failed"
     assert "no login" in row.error

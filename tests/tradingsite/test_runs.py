@@ -1,9 +1,5 @@
 """The life of a run: every state change is won by one process, and a dead one's work is given back."""
 
-import os
-import signal
-import threading
-import time
 from datetime import timedelta
 
 import pytest
@@ -15,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from domain.errors import BadInput
 from marketdata.models import BarImport
-from tradingsite import runs
-from tradingsite.runs import MAX_ATTEMPTS, STALE_SECONDS, Run, RunCancelled, RunLost
+from tradingsite import attempts, runs
+from tradingsite.runs import MAX_ATTEMPTS, STALE_SECONDS, Run
 
 ENDS = {"succeeded", "failed", "cancelled"}
 
@@ -50,7 +46,7 @@ def test_a_message_that_comes_twice_begins_the_work_once(db):
     assert runs.claim(BarImport, run.pk).attempts == 1
     assert runs.claim(BarImport, run.pk) is None
     done = []
-    runs.perform(BarImport, run.pk, done.append)
+    attempts.perform(BarImport, run.pk, done.append)
     assert done == []
 
 
@@ -62,7 +58,7 @@ def test_work_ends_its_row_with_what_it_found_out(db):
         attempt.write("half done")
         attempt.fields["report"] = {"kept": 3}
 
-    runs.perform(BarImport, run.pk, work)
+    attempts.perform(BarImport, run.pk, work)
     run.refresh_from_db()
     assert (run.state, run.progress, run.report, run.log_tail) == ("succeeded", 1.0, {"kept": 3}, "half done\n")
     assert run.started <= run.finished
@@ -83,7 +79,7 @@ def test_work_that_fails_says_why_in_its_row_and_does_not_hurt_the_worker(db, er
     def work(attempt):
         raise error
 
-    runs.perform(BarImport, run.pk, work)
+    attempts.perform(BarImport, run.pk, work)
     run.refresh_from_db()
     assert (run.state, run.error) == ("failed", text)
     assert ("Traceback" in run.log_tail) == (not isinstance(error, BadInput))
@@ -96,7 +92,7 @@ def test_where_the_database_fails_the_run_is_left_to_the_next_attempt(db):
         raise OperationalError("server closed the connection")
 
     with pytest.raises(OperationalError):
-        runs.perform(BarImport, run.pk, work)
+        attempts.perform(BarImport, run.pk, work)
     assert state_of(run) == "running"
     fall_silent(run)
     assert runs.sweep(timezone.now()).requeued == 1
@@ -190,129 +186,6 @@ def test_a_cancelled_run_whose_process_died_is_cancelled(db):
     fall_silent(run)
     runs.sweep(timezone.now())
     assert state_of(run) == "cancelled"
-
-
-def beating(monkeypatch) -> None:
-    monkeypatch.setattr(runs, "BEAT_SECONDS", 0.05)
-
-
-def busy(attempt, seconds: float = 30.0) -> None:
-    """Work that looks at nothing and nobody, as a strategy does."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            sum(range(1000))
-        except Exception:  # noqa: BLE001 - what strategies do
-            pass
-    raise AssertionError("nobody interrupted the work")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_cancel_reaches_work_that_is_running(monkeypatch):
-    beating(monkeypatch)
-    run = queued()
-    threading.Timer(0.3, lambda: runs.cancel(run)).start()
-    runs.perform(BarImport, run.pk, busy)
-    run.refresh_from_db()
-    assert (run.state, run.error) == ("cancelled", "cancelled by the user")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_process_that_was_taken_for_dead_stops_and_leaves_the_row_to_its_successor(monkeypatch):
-    beating(monkeypatch)
-    run = queued()
-
-    def take_over():
-        fall_silent(run)
-        # As a sweep would, between two of its beats.
-        BarImport.objects.filter(pk=run.pk).update(state="queued", started=None, heartbeat=None)
-        runs.claim(BarImport, run.pk)
-
-    taking_over = threading.Timer(0.3, take_over)
-    taking_over.start()
-    runs.perform(BarImport, run.pk, busy)
-    taking_over.join()  # between its two steps the old process may have stopped already
-    run.refresh_from_db()
-    assert (run.state, run.attempts, run.error) == ("running", 2, "")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_progress_and_log_reach_the_row_while_the_work_goes_on(monkeypatch):
-    beating(monkeypatch)
-    run = queued()
-    seen = []
-
-    def work(attempt):
-        attempt.report(0.25)
-        attempt.write("reading")
-        for _ in range(100):
-            time.sleep(0.02)
-            seen.append(BarImport.objects.values_list("progress", "log_tail").get(pk=run.pk))
-            if seen[-1] == (0.25, "reading\n"):
-                return
-
-    runs.perform(BarImport, run.pk, work)
-    assert seen[-1] == (0.25, "reading\n")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_work_in_a_thread_hears_of_a_cancel_where_it_reports(monkeypatch):
-    beating(monkeypatch)
-    run = queued()
-    heard = []
-
-    def work(attempt):
-        runs.cancel(run)
-        for _ in range(200):
-            time.sleep(0.02)
-            try:
-                attempt.report(0.1)
-            except RunCancelled:
-                heard.append("cancelled")
-                raise
-
-    thread = threading.Thread(target=lambda: runs.perform(BarImport, run.pk, work))
-    thread.start()
-    thread.join(20)
-    assert heard == ["cancelled"]
-    assert state_of(run) == "cancelled"
-
-
-def test_a_run_that_wants_more_memory_than_it_may_have_fails_and_the_next_is_well(db, settings):
-    settings.RUN_MEMORY_MB = 1_500
-    greedy, modest = queued(), queued()
-
-    def devour(attempt):
-        held = []
-        for _ in range(100):
-            held.append(bytearray(64_000_000))
-
-    runs.perform(BarImport, greedy.pk, devour)
-    runs.perform(BarImport, modest.pk, lambda attempt: None)
-    greedy.refresh_from_db()
-    assert greedy.error == "it needed more than 1500 MB; raise RUN_MEMORY_MB or ask for fewer bars"
-    assert state_of(modest) == "succeeded"
-
-
-def test_a_run_whose_worker_is_told_to_end_is_given_to_another(db):
-    run = queued()
-
-    def work(attempt):
-        os.kill(os.getpid(), signal.SIGTERM)
-        busy(attempt)
-
-    before = signal.getsignal(signal.SIGTERM)
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        with pytest.raises(SystemExit):
-            runs.perform(BarImport, run.pk, work)
-        run.refresh_from_db()
-        assert (run.state, run.attempts) == ("queued" if attempt < MAX_ATTEMPTS else "failed", attempt)
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_interruptions_are_no_exceptions_so_that_a_strategy_cannot_swallow_them():
-    assert not issubclass(RunCancelled, Exception)
-    assert not issubclass(RunLost, Exception)
 
 
 class LifeOfRuns(RuleBasedStateMachine):

@@ -12,7 +12,7 @@ from django.core.serializers import serialize
 from marketdata.models import BarImport
 from strategies.models import Backtest
 from tests.tradingsite.people import PASSWORD, person
-from tradingsite import runs, scrubbing
+from tradingsite import attempts, scrubbing
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARIES = {
@@ -88,9 +88,9 @@ def test_no_secret_of_the_environment_is_in_a_row(client, monkeypatch):
         attempt.write(" ".join(os.environ.values()))
         raise RuntimeError(f"cannot reach {CANARIES['DATABASE_URL']} and {CANARIES['AWS_SECRET_ACCESS_KEY']}")
 
-    runs.perform(BarImport, run.pk, work)
+    attempts.perform(BarImport, run.pk, work)
     backtest = Backtest.objects.create(directory="r1", strategy="s", timeframe="1d")
-    runs.perform(Backtest, backtest.pk, work)
+    attempts.perform(Backtest, backtest.pk, work)
     person("viewer", "vera")
     for password in (CANARIES["METRICS_TOKEN"], PASSWORD):
         client.post("/admin/login/", {"username": "vera", "password": password, "code": ""})

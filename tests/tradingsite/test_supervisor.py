@@ -29,8 +29,8 @@ def stop(*_):
     time.sleep(0.1)
     sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
-note(f"starts {os.getpid()}")
 print("hello from", name, flush=True)
+note(f"starts {os.getpid()}")
 if trapping == "fails":
     sys.exit(3)
 while True:
