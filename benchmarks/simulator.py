@@ -1,6 +1,6 @@
 """The simulator over TCP: a trading day with 50 instruments streaming, 100 instruments of ticks, history served.
 
-    python -m benchmarks.simulator [day|ticks|history]
+python -m benchmarks.simulator [day|ticks|history]
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import resource
 import subprocess
 import sys
 import time
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 OPEN_NS = 1_772_634_600_000_000_000  # 2026-03-04 09:30 in New York
@@ -81,7 +83,7 @@ def day(instruments: int = 50, speed: float = 450.0) -> None:
         ib.sleep(0.1)
     seconds, (used, memory, _) = time.perf_counter() - began, served.used()
     least, most = min(map(len, streams)), max(map(len, streams))
-    pairs = ((a, b) for bars in streams for a, b in zip(bars, bars[1:], strict=False))
+    pairs = ((a, b) for bars in streams for a, b in pairwise(bars))
     gaps = sum(b.time.timestamp() - a.time.timestamp() != 5 for a, b in pairs)
     ticks = sum(1 for ticker in tickers if ticker.bid > 0)
     print(
@@ -138,7 +140,7 @@ def history(requests: int = 60) -> None:
 
 if __name__ == "__main__":
     chosen = sys.argv[1:] or ["day", "ticks", "history"]
-    os.environ.setdefault("PYTHONPATH", os.getcwd())
+    os.environ.setdefault("PYTHONPATH", str(Path.cwd()))
     for name in chosen:
         {"day": day, "ticks": ticks, "history": history}[name]()
     print(f"client at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")

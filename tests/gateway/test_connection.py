@@ -464,15 +464,22 @@ def test_news_is_listed_read_and_streamed(gateway, connection):
     assert article.text
     with pytest.raises(Refused, match="10172"):
         connection.news_article(codes[0], "NO$such")
-    heard = Heard(connection)
-    number = connection.subscribe_quotes(AAPL, news=codes)
 
-    def told():
-        gateway.advance(600)
-        return [event for event in heard.of(NewsHeadline) if event.subscription == number]
 
-    assert until(told)[0].provider in codes
-    connection.unsubscribe(number)
+def test_headlines_stream_as_they_appear():
+    """On a gateway of its own, as days pass before there is news."""
+    with start_gateway(message_rate=0) as gateway, connected(gateway) as connection:
+        codes = tuple(provider.code for provider in connection.news_providers())
+        heard = Heard(connection)
+        number = connection.subscribe_quotes(AAPL, news=codes)
+
+        def told():
+            gateway.advance(20_000)
+            return [event for event in heard.of(NewsHeadline) if event.subscription == number]
+
+        found = until(told)[0]
+        assert found.provider in codes
+        assert found.headline
 
 
 def test_scanners_are_described_run_and_streamed(connection):

@@ -63,7 +63,16 @@ def test_a_start_is_read_in_new_york():
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_where_it_is_that_it_is_simulated_and_ends_cleanly(signum, tmp_path):
     command = [sys.executable, "manage.py", "simulator", "--port", "0", "--control-port", "0"]
-    command += ["--start", "2026-03-04T10:00", "--seed", "7", "--accounts", "DU1,DU2", "--state", str(tmp_path / "s.db")]
+    command += [
+        "--start",
+        "2026-03-04T10:00",
+        "--seed",
+        "7",
+        "--accounts",
+        "DU1,DU2",
+        "--state",
+        str(tmp_path / "s.db"),
+    ]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
