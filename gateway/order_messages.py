@@ -30,19 +30,9 @@ from gateway.tickets import terms_of
 from gateway.translate import contract_from, exchange_time_ns, given
 
 POSITIONS, OPEN_ORDERS, COMPLETED_ORDERS, ACCOUNT = "positions", "open orders", "completed orders", "account"
-STATUSES = frozenset(
-    {
-        "ApiPending",
-        "PendingSubmit",
-        "PendingCancel",
-        "PreSubmitted",
-        "Submitted",
-        "ApiCancelled",
-        "Cancelled",
-        "Filled",
-        "Inactive",
-    }
-)
+# A word of IB's that is new to us must not end the connection; what is no word is damage.
+_STATUS = re.compile(r"[A-Za-z]{3,30}", re.ASCII)
+_ACTIONS = ("BUY", "SELL", "SSHORT", "SLONG")
 _REVISION = re.compile(r"(.+)\.(\d{1,6})", re.ASCII)
 _EXEC_ID = re.compile(r"\w+(\.\w+)+", re.ASCII)
 _EXECUTION_TIME = 15
@@ -98,10 +88,9 @@ class OrderMessages:
             if not math.isnan(margins.initial[1]):  # IB may send one without numbers first
                 self._awaited.end(order_id, margins)
             return
-        _require(state.status in STATUSES, "an open order with an unknown status")
-        _require(
-            order.action in ("BUY", "SELL", "SSHORT") and _positive(order.totalQuantity), "an open order of nothing"
-        )
+        _require(bool(_STATUS.fullmatch(state.status)), f"an open order with the status {state.status[:30]!r}")
+        # 0 is the quantity of an order for an amount of cash.
+        _require(order.action in _ACTIONS and 0 <= order.totalQuantity < math.inf, "an open order of no number")
         fact = OrderOpened(
             time.time_ns(),
             self._session,
@@ -156,7 +145,7 @@ class OrderMessages:
         why_held: str,
         _cap_price: float = 0.0,
     ) -> None:
-        _require(status in STATUSES, f"an unknown order status {status[:30]!r}")
+        _require(bool(_STATUS.fullmatch(status)), f"an order with the status {status[:30]!r}")
         _require(0 <= filled < math.inf and 0 <= remaining < math.inf, "an order status with wrong quantities")
         fact = OrderStatusChanged(
             time.time_ns(),
@@ -281,10 +270,6 @@ def _margins(state: Any) -> Margins:
         state.commissionCurrency,
         state.warningText,
     )
-
-
-def _positive(quantity: float) -> bool:
-    return 0 < quantity < math.inf
 
 
 def _require(holds: bool, what: str) -> None:

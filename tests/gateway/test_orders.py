@@ -117,6 +117,7 @@ def test_a_bracket_protects_and_its_exits_cancel_each_other(gateway, connection)
     bid, ask = bid_and_ask(gateway)
     entry = MARKETABLE._replace(ref="b")
     placed = connection.place_bracket(AAPL, entry, stop_loss=round(bid * 0.5, 2), take_profit=round(ask * 0.9, 2))
+    connection.server_time()
     ids = [one.order_id for one in placed]
     assert ids == sorted(ids)
     for _ in range(10):

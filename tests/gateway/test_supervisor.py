@@ -9,6 +9,7 @@ import pytest
 
 from domain.orders import OrderType, Side
 from domain.timeframe import Timeframe
+from gateway import supervisor
 from gateway.connection import Connection
 from gateway.errors import ConnectionLost, NotReady, OperatorNeeded, TryLater
 from gateway.events import BarUpdated, Executed, Notice, QuoteChanged, StateChanged, Synchronised
@@ -331,6 +332,36 @@ def test_streams_survive_a_reconnect_and_the_loss_of_their_data(gateway):
         assert heard.of(QuoteChanged)
 
 
+def test_quotes_that_do_not_flow_after_1102_are_asked_for_again(gateway, monkeypatch):
+    monkeypatch.setattr(supervisor, "_TICKS_FLOW_SECONDS", 0.1)
+    with connected(gateway) as connection:
+        heard = Heard(connection)
+        number = connection.subscribe_quotes(AAPL)
+        heard.first(QuoteChanged)
+        gateway.call(lambda simulator: [session.subscriptions.drop_data() for session in simulator.by_client.values()])
+        gateway.faults.sys(1102)
+        heard.first(Notice, lambda event: event.code == 1102)
+        seen = len(heard.of(QuoteChanged))
+
+        def flows():
+            gateway.advance(1)
+            return len(heard.of(QuoteChanged)) > seen
+
+        until(flows)
+        connection.unsubscribe(number)
+
+
+def test_a_stream_that_another_session_took_is_asked_for_until_it_comes(gateway, monkeypatch):
+    monkeypatch.setattr(supervisor, "_ASK_AGAIN_SECONDS", 0.1)
+    gateway.faults.set("competing_session", True)
+    with connected(gateway) as connection:
+        heard = Heard(connection)
+        connection.subscribe_quotes(AAPL)
+        until(lambda: len([event for event in heard.of(Notice) if event.code == 10197]) >= 2)
+        gateway.faults.set("competing_session", False)
+        heard.first(QuoteChanged)
+
+
 def test_a_clock_that_is_wrong_shuts_the_gate_until_it_is_right(gateway):
     gateway.call(lambda simulator: simulator.clock.advance(time.time() - simulator.now_ns() / 1e9))
     with connected(gateway, **QUICK, max_clock_skew_seconds=5.0) as connection:
@@ -371,7 +402,7 @@ def test_a_port_that_was_reset_is_said(gateway):
         (frame(b"11\x00-1\x00"), "fields"),
         (frame(b"3\x001\x00Sub"), "does not end"),
         (message(3, 1, "Submitted", "ten", 0, 0, 1, 0, 0, 1, "", 0), "no number"),
-        (message(3, 1, "Sumbitted", 0, 10, 0, 1, 0, 0, 1, "", 0), "unknown order status"),
+        (message(3, 1, "Submi?ted", 0, 10, 0, 1, 0, 0, 1, "", 0), "the status"),
         (message(59, 1, "e.01", "nan", "USD", 0, 0, ""), "no number"),
         (message("5x", 1), "without a number"),
         (message(5, *range(120)), "cannot be read"),
