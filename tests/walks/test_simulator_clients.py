@@ -712,12 +712,14 @@ def test_a_hundred_requests_are_throttled_by_the_client_and_fifty_one_without_it
         ib.connect(handle.host, handle.port, clientId=1, timeout=10)
         codes = []
         ib.errorEvent += lambda req_id, code, text, contract: codes.append(code)
-        ib.sleep(1.2)
+        # Two seconds' worth of a client's pace may arrive at once where the machine is busy; all hundred may not.
+        handle.faults.set("message_rate", 95)
         contract = Stock("AAPL", "SMART", "USD")
         questions = asyncio.gather(*(ib.reqContractDetailsAsync(contract) for _ in range(100)))
         found = ib.run(asyncio.wait_for(questions, 30))
         assert all(len(each) == 1 for each in found)
         assert 100 not in codes
+        handle.faults.set("message_rate", 50)
         ib.client.MaxRequests = 0
         ib.sleep(1.2)
         for _ in range(51):
