@@ -12,8 +12,9 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
+
+import numpy as np
 
 from domain.errors import BadInput, UnknownName
 from gateway.simulator.outlet import DropRule, Ending, MessageRule
@@ -126,7 +127,7 @@ class Faults:
     """
 
     simulator: Simulator
-    random: Random
+    random: np.random.Generator
     monotonic: Callable[[], float]
 
     message_rules: list[MessageRule] = field(default_factory=list)

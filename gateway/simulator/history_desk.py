@@ -45,21 +45,21 @@ def historical_data(session: Session, request: requests.HistoricalData) -> None:
     if answer.schedule is not None:
         session.send(messages.historical_schedule(session.version, request_id, *answer.schedule))
         return
-    keeps = request.keep_up_to_date and answer.wish is not None
+    wish = answer.wish
+    keeps = request.keep_up_to_date and wish is not None
     if not keeps:
         simulator.pacing.close(session.number, request_id)
     if answer.refusal is not None and not keeps:
         session.error(request_id, *answer.refusal)
         return
-    _send_bars(session, request, answer)
+    if wish is None:
+        return
+    _send_bars(session, request, answer, wish)
     if keeps:
-        assert answer.wish is not None
-        session.subscriptions.add("history", request_id, KeptBars(session, request, answer.wish, answer.bars))
+        session.subscriptions.add("history", request_id, KeptBars(session, request, wish, answer.bars))
 
 
-def _send_bars(session: Session, request: requests.HistoricalData, answer: HistoryAnswer) -> None:
-    wish = answer.wish
-    assert wish is not None
+def _send_bars(session: Session, request: requests.HistoricalData, answer: HistoryAnswer, wish: Wish) -> None:
     zone = wish.listing.zone
     start, end = wire_times.zoned(wish.start_ns, zone), wire_times.zoned(wish.end_ns, zone)
     columns = answer.bars if answer.bars is not None else NO_BARS

@@ -222,7 +222,7 @@ def _permitted_kind(session: Session, request_id: int, listing: Listing) -> int:
 
 
 class TickByTick:
-    """Last and AllLast tell each second's trades as one; BidAsk and MidPoint what has changed since the second before."""
+    """Last and AllLast tell each second's trades as one; BidAsk and MidPoint what has changed."""
 
     is_data = True
 

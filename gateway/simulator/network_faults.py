@@ -188,6 +188,5 @@ def _rule(
 ) -> None:
     if isinstance(message, str) and message and message not in MESSAGE_IDS:
         raise UnknownName("message", message, MESSAGE_IDS)
-    number = MESSAGE_IDS[message] if isinstance(message, str) and message else message or None
-    assert number is None or isinstance(number, int)
+    number = MESSAGE_IDS.get(message) if isinstance(message, str) else message or None
     simulator.faults.message_rules.append(MessageRule(act, number, count, client, amount))

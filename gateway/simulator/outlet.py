@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
-from random import Random
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from gateway.simulator import wire
 
@@ -247,10 +248,10 @@ def message_id(payload: bytes) -> int:
     return int(head) if head.isdigit() else -1
 
 
-def _garbled(payload: bytes, amount: int, random: Random) -> bytes:
+def _garbled(payload: bytes, amount: int, random: np.random.Generator) -> bytes:
     changed = bytearray(payload)
     for _ in range(max(1, amount)):
-        changed[random.randrange(len(changed))] = random.randrange(256)
+        changed[random.integers(len(changed))] = random.integers(256)
     return bytes(changed)
 
 

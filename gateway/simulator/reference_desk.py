@@ -146,4 +146,3 @@ _WITHOUT_EFFECT: tuple[type, ...] = (
 )
 HANDLERS.update(dict.fromkeys(_NOT_SIMULATED, _refuse))
 HANDLERS.update(dict.fromkeys(_WITHOUT_EFFECT, _ignore))
-

@@ -1,4 +1,4 @@
-"""The names by which a fault can mean a request: the class's (`HistoricalData`) or the client's (`reqHistoricalData`)."""
+"""How a fault names a request: as the class here (`HistoricalData`) or as clients do (`reqHistoricalData`)."""
 
 from __future__ import annotations
 

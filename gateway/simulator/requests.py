@@ -563,8 +563,9 @@ def _option_price(version: int, cursor: Cursor) -> CalculateOptionPrice:
 
 
 def _counted_options(cursor: Cursor) -> str:
-    """A number of options, and all of them in one text."""
-    cursor.integer()
+    """All options in one text, before which some clients put their number."""
+    if cursor.left > 1:
+        cursor.integer()
     return cursor.text()
 
 

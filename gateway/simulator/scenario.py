@@ -2,7 +2,7 @@
 
     seed: 7
     steps:
-      - at: "10:15"            # exchange time: HH:MM[:SS] in New York, YYYY-MM-DD HH:MM[:SS], or +seconds from the start
+      - at: "10:15"            # HH:MM[:SS] in New York, YYYY-MM-DD HH:MM[:SS], or +seconds from the start
         do: stall
         seconds: 30
       - message: 40            # with the 40th message that the simulator sends
@@ -12,7 +12,8 @@
         do: swallow
         type: orderStatus
 
-Each step happens once, or `times` times for requests.
+Each step happens once, or `times` times for requests. Arguments of the verb stand beside it, or in a mapping `with`,
+which those need that are named like a key of the step: `with: {request: placeOrder, nth: 2}` of `drop`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ MOST_STEPS = 10_000
 _NEW_YORK = ZoneInfo("America/New_York")
 _TOP = ("seed", "steps", "settings")
 _WHEN = ("at", "message", "request")
-_STEP = (*_WHEN, "nth", "times", "do")
+_STEP = (*_WHEN, "nth", "times", "do", "with")
 _TIME = re.compile(r"(?:(\d{4}-\d{2}-\d{2})[ T])?(\d{1,2}):(\d{2})(?::(\d{2}))?")
 _AFTER = re.compile(r"\+(\d{1,9}(?:\.\d{1,9})?)")
 
@@ -156,12 +157,19 @@ class _Reader:
         for key, (key_line, _) in keys.items():
             if key not in _STEP and key not in VERBS[do].parameters:
                 raise self._error(key_line, f"{do}: " + _unknown("key", key, (*_STEP, *VERBS[do].parameters)))
-        arguments = {key: self._value(value) for key, (_, value) in keys.items() if key not in _STEP}
+        given = {key: value for key, value in keys.items() if key not in _STEP}
+        if "with" in keys:
+            within = self._mapping(keys["with"][1], "with")
+            for key, (key_line, _) in within.items():
+                if key not in VERBS[do].parameters:
+                    raise self._error(key_line, f"{do}: " + _unknown("key", key, VERBS[do].parameters))
+            given |= within
+        arguments = {key: self._value(value) for key, (_, value) in given.items()}
         try:
             act = bind(do, arguments)
         except BadInput as error:
             named = next((key for key in arguments if f" {key} is " in str(error)), None)
-            raise self._error(keys[named][0] if named else line, str(error)) from error
+            raise self._error(given[named][0] if named else line, str(error)) from error
         step = Step(start, do, act, arguments)
         self._set_when(step, keys)
         return step

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from domain.errors import BadInput
 from gateway.simulator.books import AccountSettings
@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=_HIGH_WATER)
         keep_alive(transport.get_extra_info("socket"))
@@ -68,7 +68,8 @@ class Connection(asyncio.Protocol):
             self.pump()
 
     def data_received(self, data: bytes) -> None:
-        assert self._session is not None
+        if self._session is None:
+            return
         with self._server.simulator.lock:
             self._session.receive(data)
             self._server.pump_dirty()
@@ -407,7 +408,7 @@ def _serve(server: Server) -> SimulatorHandle:
     async def live() -> None:
         try:
             await server.open()
-        except BaseException as error:
+        except (OSError, OverflowError) as error:
             opened.set_exception(error)
             return
         opened.set_result(None)

@@ -244,6 +244,8 @@ class Session:
         name = type(request).__name__
         self.requests[name] += 1
         self.simulator.requested(name)
+        if self.phase is Phase.OVER:
+            return  # A step of the scenario has ended it.
         rule = self.simulator.faults.rule_for(name, self.client_id)
         if rule is not None and self._obey(rule, request):
             return

@@ -7,8 +7,9 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import count
-from random import Random
 from threading import RLock
+
+import numpy as np
 
 from gateway.simulator import (
     account_desk,
@@ -73,7 +74,7 @@ class Simulator:
         self.characters = characters or {}
         self.news = News(market)
         self.pacing = HistoryPacing(monotonic=monotonic)
-        self.faults = Faults(self, Random(self.settings.seed), monotonic)
+        self.faults = Faults(self, np.random.default_rng(self.settings.seed & 0xFFFFFFFFFFFF), monotonic)
         self.restarts = 0
         self.hours: dict[tuple[int, int], tuple[str, str]] = {}
         self.bulletins: list[tuple[int, int, str, str]] = []

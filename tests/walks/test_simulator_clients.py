@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -245,7 +246,9 @@ def test_a_market_rule_gives_its_steps(ib):
 @pytest.mark.parametrize("date_format", [1, 2])
 @pytest.mark.parametrize("size", ["1 secs", "5 secs", "30 secs", "1 min", "5 mins", "1 hour", "1 day", "1W", "1M"])
 def test_bars_of_every_kind_come_in_order(ib, apple, size, date_format):
-    duration = {"1 secs": "1800 S", "1 hour": "2 D", "5 secs": "3600 S", "1 day": "1 M", "1W": "1 Y", "1M": "2 Y"}.get(size, "1 D")
+    duration = {"1 secs": "1800 S", "1 hour": "2 D", "5 secs": "3600 S", "1 day": "1 M", "1W": "1 Y", "1M": "2 Y"}.get(
+        size, "1 D"
+    )
     bars = ib.reqHistoricalData(apple, "", duration, size, "TRADES", True, date_format)
     assert len(bars) > 1
     dates = [bar.date for bar in bars]
@@ -297,7 +300,7 @@ def test_history_kept_up_to_date_grows(market):
         before = len(bars)
         wait_for(ib, lambda: len(bars) >= before + 6)
         starts = [bar.date.timestamp() for bar in bars]
-        assert {b - a for a, b in zip(starts, starts[1:], strict=False)} == {5.0}
+        assert {b - a for a, b in pairwise(starts)} == {5.0}
         ib.cancelHistoricalData(bars)
         whole = ib.reqHistoricalData(apple, "", "600 S", "5 secs", "TRADES", True, 2)
         held = {bar.date: (bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in whole}
@@ -341,7 +344,7 @@ def test_five_second_bars_come_every_five_seconds(market):
         bars = ib.reqRealTimeBars(apple, 5, "TRADES", False)
         wait_for(ib, lambda: len(bars) >= 5)
         starts = [bar.time.timestamp() for bar in bars]
-        assert {b - a for a, b in zip(starts, starts[1:], strict=False)} == {5.0}
+        assert {b - a for a, b in pairwise(starts)} == {5.0}
         ib.cancelRealTimeBars(bars)
         ib.disconnect()
 
@@ -495,9 +498,7 @@ def test_what_if_answers_with_margins_and_places_nothing(ib, apple):
 def test_all_orders_of_all_clients_are_cancelled_at_once(ib, handle, apple):
     other = IB()
     other.connect(handle.host, handle.port, clientId=2, timeout=10)
-    trades = [
-        client.placeOrder(apple, LimitOrder("BUY", 1, round(price(handle) * 0.9, 2))) for client in (ib, other)
-    ]
+    trades = [client.placeOrder(apple, LimitOrder("BUY", 1, round(price(handle) * 0.9, 2))) for client in (ib, other)]
     wait_for(ib, lambda: all(trade.orderStatus.status == "Submitted" for trade in trades))
     ib.reqGlobalCancel()
     wait_for(ib, lambda: all(trade.orderStatus.status == "Cancelled" for trade in trades))

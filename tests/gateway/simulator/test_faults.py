@@ -36,6 +36,8 @@ def test_refused_connections_are_refused_by_the_system_and_taken_again_later():
                 socket.create_connection(("127.0.0.1", handle.port), timeout=5).close()
             except ConnectionRefusedError:
                 break
+            except ConnectionResetError:
+                continue  # It came while the door closed.
             assert time.monotonic() < end
             time.sleep(0.02)
         standing.say(*CURRENT_TIME)
@@ -45,7 +47,7 @@ def test_refused_connections_are_refused_by_the_system_and_taken_again_later():
                 with RawClient(handle.port, 2) as client:
                     client.until(9)
                 break
-            except ConnectionRefusedError:
+            except ConnectionError:  # Also a reset of what waited at the door as it closed.
                 assert time.monotonic() < end
                 time.sleep(0.05)
 
@@ -153,7 +155,7 @@ def test_a_restart_ends_all_refuses_and_comes_back_with_lower_ids():
                 with RawClient(handle.port) as client:
                     assert int(client.until(9)[-1][2]) == next_id - 4
                 break
-            except ConnectionRefusedError:
+            except ConnectionError:
                 assert time.monotonic() < end
                 time.sleep(0.05)
 
@@ -262,10 +264,10 @@ def test_a_request_is_lost():
 def test_an_error_takes_the_place_of_an_answer(code):
     simulator = still_simulator()
     talk = Talk(simulator)
-    simulator.faults.err(code, "Żądanie – 拒绝", request="ContractDetails")
+    simulator.faults.err(code, "Żądanie: 拒绝", request="ContractDetails")
     heard = talk.say(*DETAILS)
     assert errors(heard) == [(40, code)]
-    assert heard[0][4] in ("Żądanie – 拒绝", "\\u017b\\u0105danie \\u2013 \\u62d2\\u7edd")
+    assert heard[0][4] in ("Żądanie: 拒绝", "\\u017b\\u0105danie: \\u62d2\\u7edd")
     assert ids(talk.say(*DETAILS)) == ["10", "52"]
 
 
@@ -417,7 +419,7 @@ def test_the_verbs_of_the_plan_are_all_there():
 
 def test_an_unknown_verb_or_argument_is_answered_with_the_nearest():
     simulator = still_simulator()
-    with pytest.raises(AttributeError, match="known: .*stall"):
+    with pytest.raises(AttributeError, match=r"known: .*stall"):
         simulator.faults.stal(3)
     with pytest.raises(UnknownName, match="did you mean 'seconds'"):
         simulator.faults.stall(second=3)

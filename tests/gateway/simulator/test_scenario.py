@@ -1,4 +1,6 @@
+# ruff: noqa: E501
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from gateway.simulator.server import DEFAULT_START_NS
 from tests.gateway.simulator.worlds import still_simulator
 
 SECOND = 1_000_000_000
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
 
 def fault_of(text: str) -> str:
@@ -80,6 +83,18 @@ steps:
 )  # fmt: skip
 def test_an_error_names_file_line_key_and_the_nearest_known_word(text, said):
     assert fault_of(text).startswith(said)
+
+
+def test_arguments_named_like_a_key_of_the_step_stand_under_with():
+    scenario = parse_scenario(b"steps: [{at: +1, do: drop, with: {request: placeOrder, nth: 2, how: rst}}]")
+    assert scenario.steps[0].arguments == {"request": "placeOrder", "nth": 2, "how": "rst"}
+    assert fault_of("steps:\n- at: +1\n  do: drop\n  with: {requst: x}").startswith(
+        "bad.yaml:4: drop: unknown key 'requst'"
+    )
+
+
+def test_the_example_is_read():
+    assert len(load_scenario(EXAMPLES / "bad-day.yaml").steps) == 5
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path):

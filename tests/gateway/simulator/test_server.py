@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 import time
+from itertools import count as count_from
 from pathlib import Path
 
 import pytest
@@ -93,9 +94,7 @@ def test_a_client_that_vanishes_is_forgotten(handle):
 def test_sockets_ask_the_system_whether_their_peer_still_lives(handle):
     with RawClient(handle.port, 42) as client:
         client.until(9)
-        (connection,) = [
-            each for session, each in handle._server.connections.items() if session.client_id == 42
-        ]
+        (connection,) = [each for session, each in handle._server.connections.items() if session.client_id == 42]
         sock = connection._transport.get_extra_info("socket")
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
@@ -107,8 +106,7 @@ def test_state_goes_on_where_it_ended(tmp_path):
     with start_simulator(market=known_market(), state=state, speed=1000) as handle, RawClient(handle.port) as client:
         client.until(4, 2, -1, 2158)
         time.sleep(0.1)
-        first = handle.call(lambda simulator: simulator.exchange.reserve_order_ids(1, 10))
-        now_ns = handle.simulator.exchange.now_ns
+        first, now_ns = handle.call(lambda s: (s.exchange.reserve_order_ids(1, 10), s.exchange.now_ns))
     with start_simulator(market=known_market(), state=state) as handle, RawClient(handle.port) as client:
         assert int(client.until(9)[-1][2]) == first + 10
         assert handle.simulator.now_ns() >= now_ns > DEFAULT_START_NS
@@ -124,20 +122,39 @@ def test_a_state_file_that_is_none_is_refused(tmp_path):
 # Fuzz
 
 
+def order(order_id: int, kind: str = "LMT", action: str = "BUY", price: str = "150") -> list[object]:
+    """The fields of placeOrder at 176, of which most are left empty."""
+    fields: list[object] = [""] * 115
+    fields[0:2] = [3, order_id]
+    fields[2:14] = AAPL
+    fields[16:22] = [action, "10", kind, price, "150", "GTC"]
+    fields[27] = 1
+    return fields
+
+
 def valid_frames() -> list[bytes]:
-    """One frame of each request, of plain fields."""
+    """Of each request one that is read, and some that ask for much."""
     found = []
     for row in requests.TABLE.values():
-        for count in (1, 2, 5, 20, 60, 116):
+        for count in range(1, 60):
+            try:
+                requests.parse(176, [str(row.id), *["1"] * count])
+            except requests.BadRequest:
+                continue
             found.append(frame(row.id, *["1"] * count))
-    found.append(frame(9, 8, 41, *AAPL, 0, "", "", "", ""))
+            break
+    found.append(frame(9, 8, 41, *AAPL, 0, "", "", ""))
     found.append(frame(20, 43, *AAPL, 0, "", "1 min", "60 S", 1, "TRADES", 2, 0, ""))
+    found.append(frame(20, 46, *AAPL, 0, "", "5 secs", "60 S", 0, "TRADES", 1, 1, ""))
     found.append(frame(1, 11, 44, *AAPL, 0, "233", 0, 0, ""))
     found.append(frame(50, 3, 45, *AAPL, 5, "TRADES", 0, ""))
+    found += [frame(*order(number, kind)) for number, kind in ((50, "LMT"), (51, "MKT"), (52, "STP"), (53, "TRAIL"))]
+    found.append(frame(4, 1, 50, ""))
     return found
 
 
 def mutated(chance: random.Random, whole: bytes) -> bytes:
+    """The frame with a few bytes changed, cut, with something put in, or as it is."""
     payload = bytearray(whole[4:])
     kind = chance.randrange(4)
     if kind == 0:
@@ -159,13 +176,18 @@ def fuzz(count: int) -> None:
     simulator = still_simulator(message_rate=0, clients=0)
     calm = Talk(simulator, 900)
     frames = valid_frames()
+    order_ids = count_from(100)
     victim = Talk(simulator, 1)
     for number in range(count):
         if victim.session.outlet.ending is not None or number % 2000 == 0:
             simulator.disconnect(victim.session)
             victim = Talk(simulator, 1, versions=chance.choice(["v157..176", "v100..157", "v157..178 +PACEAPI"]))
-        if chance.random() < 0.02:
+        draw = chance.random()
+        if draw < 0.005:
             victim.feed(chance.randbytes(chance.randrange(1, 60)))
+        elif draw < 0.05:
+            kinds = chance.choice(["LMT", "MKT", "STP", "TRAIL"]), chance.choice(["BUY", "SELL"])
+            victim.feed(mutated(chance, frame(*order(next(order_ids), *kinds))))
         else:
             victim.feed(mutated(chance, chance.choice(frames)))
         victim.session.outlet.take()
@@ -173,7 +195,18 @@ def fuzz(count: int) -> None:
             simulator.monotonic.seconds += 0.3
             simulator.pass_time(1)
             assert any(message[0] == "49" for message in calm.say(*CURRENT_TIME)), number
-    assert all(entry["kind"] != "execution" or entry["quantity"] > 0 for entry in simulator.exchange.ledger)
+    check_books(simulator)
+
+
+def check_books(simulator) -> None:
+    """Positions and cash are what the executions and the movements of the ledger come to."""
+    exchange, account = simulator.exchange, simulator.settings.accounts[0]
+    ledger = list(exchange.ledger)
+    signed = {"BOT": 1, "SLD": -1}
+    bought = sum(signed[each["side"]] * each["quantity"] for each in ledger if each["kind"] == "execution")
+    assert sum(holding.quantity for holding in exchange.holdings(account)) == pytest.approx(bought)
+    cash = sum(each["amount"] for each in ledger if each["kind"] == "cash")
+    assert sum(exchange.books.cash.values()) == pytest.approx(cash)
 
 
 def test_random_bytes_and_broken_frames_harm_no_other_client(caplog):
