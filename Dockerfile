@@ -34,7 +34,8 @@ ENV DEBUG=false \
 # The static files stay in the image (a volume would keep those of the first version for ever), and the key that
 # collecting them asks for is thrown away with its command. Compiling now saves each start on a read-only system.
 RUN install --directory --owner=ibdesk --group=ibdesk \
-      "$VAR_DIR/bars" "$VAR_DIR/cache" "$VAR_DIR/runs" "$VAR_DIR/uploads" "$PLUGINS_DIR" \
+      "$VAR_DIR/bars" "$VAR_DIR/cache" "$VAR_DIR/locks" "$VAR_DIR/runs" "$VAR_DIR/simulator" "$VAR_DIR/uploads" \
+      "$PLUGINS_DIR" \
     && SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
       python manage.py collectstatic --noinput --verbosity 0 \
     && python -m compileall -q .

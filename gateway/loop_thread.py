@@ -60,7 +60,9 @@ class LoopThread:
         started = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(started,), name="ib-loop", daemon=True)]
         if self._on_event is not None:
-            self._threads.append(threading.Thread(target=self._hand_out, name="ib-events", daemon=True))
+            self._threads.append(
+                threading.Thread(target=self._hand_out, args=(self._on_event,), name="ib-events", daemon=True)
+            )
         for thread in self._threads:
             thread.start()
         started.wait()
@@ -199,11 +201,10 @@ class LoopThread:
         started.set()
         await self._supervisor.run()
 
-    def _hand_out(self) -> None:
-        assert self._on_event is not None
+    def _hand_out(self, on_event: Callable[[Event], None]) -> None:
         while (event := self.events.get()) is not None:
             try:
-                self._on_event(event)
+                on_event(event)
             except BaseException as error:
                 self._failure = error
                 self._end()

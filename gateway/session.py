@@ -119,7 +119,8 @@ class Session:
     @property
     def requests(self) -> Any:
         """The library's encoders; each call is one message."""
-        assert self._codec is not None
+        if self._codec is None:
+            raise ConnectionLost("the connection is not open yet")
         return self._codec.requests
 
     @property

@@ -88,7 +88,7 @@ class Supervisor:
             failures = 0 if self._was_ready else min(failures + 1, 10)
             longest = min(EXPLANATIONS[trouble].longest_wait_seconds, self.settings.longest_wait_seconds)
             least = self.settings.attempt_seconds
-            wait = min(longest, least * 2.0**failures) * random.uniform(0.5, 1.0)
+            wait = min(longest, least * 2.0**failures) * random.uniform(0.5, 1.0)  # nosec B311
             self._wake.clear()
             try:
                 # However fast it failed.

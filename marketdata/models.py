@@ -235,7 +235,7 @@ class Bar(models.Model):
 class BarImport(Run):
     """A file of bars that somebody handed in, on its way into the store. `config` holds the options it is read with."""
 
-    queue = "data"
+    queue = "import"
     task = "marketdata.tasks.import_bars"
 
     name = models.CharField(max_length=200, help_text="the file as it was called")

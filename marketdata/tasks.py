@@ -12,6 +12,6 @@ def tidy_uploads() -> None:
     uploads.remove_old(timezone.now())
 
 
-@shared_task(**limits("data"))
+@shared_task(**limits("import"))
 def import_bars(run_id: str) -> None:
     attempts.perform(BarImport, run_id, uploads.import_upload)

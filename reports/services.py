@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reports.models import Report
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from reports.models import Alert, Report
 from strategies.models import Backtest
 from tradingsite.attempts import Attempt
+from tradingsite.linkrows import standings
 from tradingsite.runs import Run
 
 
@@ -31,6 +37,29 @@ def write_files(folder: Path) -> Path:
 
     write_notebook(folder)
     return write_report(folder)
+
+
+def watch_links(now: datetime) -> list[Alert]:
+    """New alerts about connections to the gateway that have not been ready for LINK_ALERT_SECONDS.
+
+    While one is unseen there is no second one about the same connection; once it is seen, the next only follows where
+    the connection was ready in between.
+    """
+    made = []
+    for each in standings(now):
+        if each.ok or not each.wanted or each.since is None:
+            continue
+        if (now - each.since).total_seconds() < settings.LINK_ALERT_SECONDS:
+            continue
+        if Alert.objects.filter(key=f"link:{each.role}", created__gte=each.since).exists():
+            continue
+        with suppress(IntegrityError), transaction.atomic():  # an older one is still unseen
+            text = ". ".join(part for part in (each.cause, each.remedy and f"What to do: {each.remedy}") if part)
+            subject = f"The gateway connection {each.role} is {each.state} since {each.since:%Y-%m-%d %H:%M} UTC"
+            made.append(
+                Alert.objects.create(level=Alert.Level.CRITICAL, subject=subject, text=text, key=f"link:{each.role}")
+            )
+    return made
 
 
 def report_new_result(sender: type[Run], run: Run, **_: Any) -> None:

@@ -1,4 +1,5 @@
-"""People and their keys, beat's ticks and signs of life. The record of changes is in `history_admin`."""
+"""People and their keys, beat's ticks and signs of life. The record of changes is in `history_admin`,
+connections to the gateway are in `linkadmin`."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from tradingsite import history_admin  # noqa: F401 - registers the changes of configuration
+from tradingsite import history_admin, linkadmin  # noqa: F401 - register what is theirs
 from tradingsite.adminsite import ConfigAdmin, FactAdmin, export_csv, widget_for, yaml_block
 from tradingsite.models import AnsweredRequest, ApiToken, Heartbeat
 from tradingsite.ticks import TICKS

@@ -29,7 +29,7 @@ import execution.api
 import marketdata.api
 import reports.api
 import strategies.api
-from tradingsite import heartbeats
+from tradingsite import heartbeats, linkapi
 from tradingsite.access import BySession, may_act
 from tradingsite.endpoints import Endpoint, Strict, whole_number
 from tradingsite.models import ApiToken, Heartbeat, Role
@@ -326,6 +326,7 @@ def urls() -> list[URLPattern | URLResolver]:
     return [
         *router.urls,
         path("health", Health.as_view(), name="api-health"),
+        *linkapi.URLS,
         path("schema/", SchemaView.as_view(), name="api-schema"),
         path("schema.json", JsonSchemaView.as_view(), name="api-schema-json"),
         path("docs/", login_required(DocsView.as_view(url_name="api-schema")), name="api-docs"),

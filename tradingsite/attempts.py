@@ -172,6 +172,8 @@ def _attempt(attempt: Attempt) -> Iterator[Attempt]:
 
 def perform(model: type[R], pk: Any, work: Callable[[Attempt], None]) -> None:
     """What a task does: claim the run, work, and let the row say how it went."""
+    if not _came_by_its_queue(model):
+        return
     run = claim(model, pk)
     if run is None:
         return
@@ -184,6 +186,19 @@ def perform(model: type[R], pk: Any, work: Callable[[Attempt], None]) -> None:
         return
     except WorkerEnding:
         raise SystemExit(1) from None
+
+
+def _came_by_its_queue(model: type[Run]) -> bool:
+    """A message from before an upgrade may wait in a queue whose workers are not made for this any more: it is dropped,
+    and `sweep` sends another to where the work belongs now."""
+    from celery import current_task
+
+    delivery = (current_task.request.delivery_info if current_task else None) or {}
+    queue = delivery.get("routing_key")
+    if queue is None or queue == model.queue:
+        return True
+    log.warning("%s: a message came by the queue %s; it is sent again by %s", model.task, queue, model.queue)
+    return False
 
 
 @contextmanager

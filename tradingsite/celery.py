@@ -1,4 +1,4 @@
-"""The Celery application: how messages travel, and the signs of life of workers and beat."""
+"""The Celery application: how messages travel, the signs of life of workers and beat, and which worker holds a link."""
 
 from __future__ import annotations
 
@@ -59,6 +59,24 @@ app.autodiscover_tasks(["tradingsite", "marketdata", "strategies", "scanners", "
 @signals.setup_logging.connect
 def _keep_logging(**_: Any) -> None:
     """settings.LOGGING holds for workers and beat as well; with a receiver Celery sets up nothing of its own."""
+
+
+@signals.celeryd_after_setup.connect
+def _hold_link(sender: str, instance: Any, **_: Any) -> None:
+    """The worker of the queue `data`, which serves no other, holds the connection of that role, whether or not the
+    queue server answers. Its tasks are threads of the same process."""
+    if set(instance.app.amqp.queues.consume_from) == {"data"}:
+        from tradingsite import links
+
+        links.hold("data")
+
+
+@signals.worker_shutdown.connect
+def _let_go_of_link(**_: Any) -> None:
+    """Once the work in hand has ended."""
+    from tradingsite import links
+
+    links.let_go()
 
 
 @signals.worker_ready.connect

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, connections
 from django.utils import timezone
 
+from tradingsite import linkrows
 from tradingsite.heartbeats import SILENT_SECONDS
 from tradingsite.models import Heartbeat
 from tradingsite.queues import QUEUES
@@ -136,7 +137,7 @@ def _database_checks() -> list[Check]:
             cursor.fetchone()
         took = time.monotonic() - began
         found = [Check("database", True, f"{connection.vendor}, answered in {took * 1000:.0f} ms", seconds=took)]
-        return found + [_timed(check) for check in (_migrations, _clock)] + _processes()
+        return found + [_timed(check) for check in (_migrations, _clock)] + _processes() + link_checks()
     except DatabaseError as error:
         return [
             Check(
@@ -281,6 +282,29 @@ def _alive(signs: Signs, name: str, rows: list[Heartbeat], remedy: str) -> Check
 
 def _busy_queues() -> set[str]:
     return {model.queue for model in run_models() if model._default_manager.filter(state=Run.State.RUNNING).exists()}
+
+
+# ---- connections to the gateway ----------------------------------------------------------------------------------
+
+
+def link_checks() -> list[Check]:
+    """Of every role that should have one."""
+    now = timezone.now()
+    return [_link_check(each, now) for each in linkrows.standings(now) if each.wanted]
+
+
+def _link_check(standing: linkrows.Standing, now: datetime) -> Check:
+    name, row = f"link {standing.role}", standing.row
+    where = f"{row.host}:{row.port}, client {row.client_id}" if row is not None and row.host else ""
+    if standing.ok:
+        said = "" if row is None or row.heartbeat is None else f", answered {ago(row.heartbeat, now)} ago"
+        return Check(name, True, f"ready, {where}{said}")
+    cause = f"{standing.state}: {standing.cause}" if standing.cause else f"it is {standing.state}"
+    return Check(name, False, where, cause, standing.remedy or "wait: it works on it by itself")
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    return f"{max((now - moment).total_seconds(), 0.0):.0f} s"
 
 
 # ---- beside the database -----------------------------------------------------------------------------------------

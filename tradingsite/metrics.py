@@ -22,8 +22,8 @@ from prometheus_client.registry import Collector
 from execution.models import KillSwitch, Order
 from marketdata.models import BarFile
 from reports.models import Alert
-from tradingsite import health
-from tradingsite.models import Heartbeat
+from tradingsite import health, linkrows
+from tradingsite.models import GatewayLink, Heartbeat
 from tradingsite.runs import Run, run_models
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -58,7 +58,7 @@ class DeskCollector(Collector):
         free = shutil.disk_usage(settings.VAR_DIR).free
         yield GaugeMetricFamily("ibdesk_disk_free_bytes", "Free space of the state folder", value=free)
         try:
-            answer = health.ask("metrics", lambda: [*_runs(), *_heartbeats(), *_desk()])
+            answer = health.ask("metrics", lambda: [*_runs(), *_heartbeats(), *_links(), *_desk()])
             found = answer(health.DEADLINE_SECONDS)
         except (DatabaseError, health.TooLate):
             found = []
@@ -107,6 +107,33 @@ def _heartbeats() -> list[Metric]:
     for name, seen in Heartbeat.objects.order_by("-seen").values_list("name", "seen")[:500]:
         age.add_metric([name], max((now - seen).total_seconds(), 0.0))
     return [age]
+
+
+def _links() -> list[Metric]:
+    """Of the connections to the gateway, by role. What they count began with their process."""
+    up = GaugeMetricFamily("ibdesk_link_up", "1 where the connection is ready", labels=["role"])
+    state = GaugeMetricFamily("ibdesk_link_state", "1 for the state that it is in", labels=["role", "state"])
+    latency = GaugeMetricFamily("ibdesk_link_latency_seconds", "How long the last heartbeat took", labels=["role"])
+    skew = GaugeMetricFamily("ibdesk_link_clock_skew_seconds", "The gateway's clock less ours", labels=["role"])
+    messages = CounterMetricFamily("ibdesk_link_messages", "Messages received and sent", labels=["role", "direction"])
+    reconnects = CounterMetricFamily("ibdesk_link_reconnects", "Times it was made anew", labels=["role"])
+    notices = CounterMetricFamily("ibdesk_link_notices", "What the gateway said", labels=["role", "family"])
+    for each in linkrows.standings():
+        up.add_metric([each.role], each.ok)
+        for name in GatewayLink.State.values:
+            state.add_metric([each.role, name], each.state == name)
+        if each.row is None:
+            continue
+        if each.row.latency_ms is not None:
+            latency.add_metric([each.role], each.row.latency_ms / 1000)
+        if each.row.clock_skew_s is not None:
+            skew.add_metric([each.role], each.row.clock_skew_s)
+        messages.add_metric([each.role, "in"], each.row.messages_in)
+        messages.add_metric([each.role, "out"], each.row.messages_out)
+        reconnects.add_metric([each.role], each.row.reconnects)
+        for family, count in sorted(each.row.notice_counts.items()):
+            notices.add_metric([each.role, family], count)
+    return [up, state, latency, skew, messages, reconnects, notices]
 
 
 def _desk() -> list[Metric]:

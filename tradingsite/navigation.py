@@ -37,6 +37,8 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
     ),
     "Watch": (
         ("Alerts", "notifications", ("reports", "alert")),
+        ("Gateway connections", "cable", ("tradingsite", "gatewaylink")),
+        ("Leases", "key_vertical", ("tradingsite", "lease")),
         ("Signs of life", "ecg_heart", ("tradingsite", "heartbeat")),
         ("Background ticks", "schedule", ("django_celery_beat", "periodictask")),
         ("Changes of configuration", "history", ("tradingsite", "configchange")),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from domain.errors import BadInput, UnknownName
-from tradingsite.queues import QUEUES
+from tradingsite.queues import ALONE, QUEUES
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -23,6 +23,10 @@ def web_command(bind: str, *, workers: int = 1, threads: int = 8) -> list[str]:
     ]
 
 
+def simulator_command(port: int, state: Path) -> list[str]:
+    return [sys.executable, str(BASE_DIR / "manage.py"), "simulator", "--port", str(port), "--state", str(state)]
+
+
 def beat_command(run_dir: Path) -> list[str]:
     return [*_CELERY, "beat", "--loglevel", "warning", "--pidfile", "", "--schedule", str(run_dir / "beat")]
 
@@ -35,6 +39,8 @@ def worker_command(queues: Sequence[str], concurrency: int | None = None) -> lis
     chosen = [QUEUES[queue] for queue in queues]
     if not chosen:
         raise BadInput(f"say which queues: {', '.join(QUEUES)}")
+    if len(chosen) > 1 and ALONE & set(queues):
+        raise BadInput(f"the queue {' '.join(sorted(ALONE & set(queues)))} has a worker of its own; start it by itself")
     pools = {each.pool for each in chosen}
     pool = "threads" if pools == {"threads"} else "prefork"
     command = [

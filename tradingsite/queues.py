@@ -18,7 +18,9 @@ class Queue(NamedTuple):
 
 
 QUEUES = {
-    "data": Queue("prefork", 2, 120, 150, 200, 400),
+    # Its worker holds the connection to the gateway, which lives in one process: threads share it.
+    "data": Queue("threads", 8, 600, 660, 0, 0),
+    "import": Queue("prefork", 2, 120, 150, 200, 400),
     "scan": Queue("prefork", 2, 50, 60, 50, 600),
     "backtest": Queue("prefork", 2, 1800, 1860, 50, 1000),
     "report": Queue("prefork", 1, 540, 600, 50, 800),
@@ -27,6 +29,8 @@ QUEUES = {
     "maintenance": Queue("threads", 2, 120, 150, 0, 0),
 }
 """The limit of a backtest is the setting BACKTEST_SECONDS; what stands here is its default."""
+ALONE = frozenset({"data"})
+"""Queues whose worker serves no other: what it holds must not end because something else grew too large or crashed."""
 
 
 def limits(queue: str) -> dict[str, int]:

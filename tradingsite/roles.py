@@ -47,7 +47,7 @@ def permissions_of(role: Role | str) -> set[tuple[str, str]]:
     found = {
         (label, f"view_{model._meta.model_name}") for label in desk for model in apps.get_app_config(label).get_models()
     }
-    found |= {("tradingsite", "view_heartbeat"), ("tradingsite", "view_configchange")}
+    found |= {("tradingsite", f"view_{name}") for name in ("heartbeat", "gatewaylink", "lease", "configchange")}
     if role == Role.VIEWER:
         return found
     found |= _changes(RESEARCH, ("add", "change", "delete")) | _changes(RUNS, ("add", "change"))
@@ -57,6 +57,7 @@ def permissions_of(role: Role | str) -> set[tuple[str, str]]:
         ("execution", "trade_paper"),
         ("execution", "halt"),
         ("reports", "change_alert"),
+        ("tradingsite", "reconnect_gateway"),
     }
     if role == Role.TRADER:
         return found

@@ -285,6 +285,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "RunState": "tradingsite.runviews.STATES",
+        "LinkState": "tradingsite.linkapi.LINK_STATES",
         "OrderState": "execution.api.ORDER_STATES",
         "ActionKind": "marketdata.api.ACTION_KINDS",
         "AccountKind": "execution.api.ACCOUNT_KINDS",
@@ -331,9 +332,57 @@ TRADING_MODE = env.str("TRADING_MODE", default="simulated")
 if TRADING_MODE not in ("simulated", "paper", "live"):
     raise ImproperlyConfigured(f"TRADING_MODE is {TRADING_MODE!r}; it must be simulated, paper or live.")
 
+# ---- the gateway of Interactive Brokers, or the simulated one ------------------------------------------------------
+
+
+def _one_of(name: str, default: str, known: tuple[str, ...]) -> str:
+    text: str = env.str(name, default=default)
+    if text not in known:
+        raise ImproperlyConfigured(f"{name} is {text!r}; it must be {' or '.join(known)}.")
+    return text
+
+
+def _within(name: str, default: float, least: float, most: float) -> float:
+    number: float = env.float(name, default=default)
+    if not least <= number <= most:
+        raise ImproperlyConfigured(f"{name} is {number:g}; it must be from {least:g} to {most:g}.")
+    return number
+
+
+def _whole(name: str, default: int, least: int, most: int) -> int:
+    number: int = env.int(name, default=default)
+    if not least <= number <= most:
+        raise ImproperlyConfigured(f"{name} is {number}; it must be from {least} to {most}.")
+    return number
+
+
+# Where it listens. IB's ports: gateway 4002 on paper, 4001 live; TWS 7497 on paper, 7496 live.
+IB_HOST = env.str("IB_HOST", default="127.0.0.1")
+IB_PORT = _whole("IB_PORT", 4002, 1, 65_535)
+IB_LIBRARY = _one_of("IB_LIBRARY", "ib_insync", ("ib_insync", "ib_async"))
+# The account that is meant, where the login has several; without it the only one.
+IB_ACCOUNT = env.str("IB_ACCOUNT", default="")
+# True where the gateway takes no orders (Read-Only API): then nothing is asked about orders either.
+IB_READ_ONLY = env.bool("IB_READ_ONLY", default=False)
+# One fixed number for each role: under a number that is in use the gateway lets nobody else in.
+IB_CLIENT_ID_DATA = _whole("IB_CLIENT_ID_DATA", 11, 1, 2_147_483_647)
+IB_CLIENT_ID_TRADER = _whole("IB_CLIENT_ID_TRADER", 12, 1, 2_147_483_647)
+IB_CLIENT_ID_DOCTOR = _whole("IB_CLIENT_ID_DOCTOR", 13, 1, 2_147_483_647)
+if len({IB_CLIENT_ID_DATA, IB_CLIENT_ID_TRADER, IB_CLIENT_ID_DOCTOR}) < 3:
+    raise ImproperlyConfigured("IB_CLIENT_ID_DATA, IB_CLIENT_ID_TRADER and IB_CLIENT_ID_DOCTOR must differ.")
+# How often the gateway is asked for the time, and how long it may take to answer; two misses end a connection.
+IB_HEARTBEAT_SECONDS = _within("IB_HEARTBEAT_SECONDS", 10, 0.1, 300)
+IB_HEARTBEAT_DEADLINE_SECONDS = _within("IB_HEARTBEAT_DEADLINE_SECONDS", 5, 0.1, 60)
+# A connection that has not been ready for so long becomes an alert.
+LINK_ALERT_SECONDS = _within("LINK_ALERT_SECONDS", 300, 10, 86_400)
+
 # Where bar files live: a folder, or s3://bucket/prefix (with AWS_ENDPOINT_URL for servers other than Amazon's).
 BARS_URL = env.str("BARS_URL", default=str(VAR_DIR / "bars"))
 CACHE_DIR = VAR_DIR / "cache"
+# Files that one process of this machine holds for as long as it has a role that is for one alone.
+LOCKS_DIR = VAR_DIR / "locks"
+# What the simulated gateway keeps: orders, executions, positions, cash.
+SIMULATOR_DIR = VAR_DIR / "simulator"
 RUNS_DIR = VAR_DIR / "runs"
 UPLOADS_DIR = VAR_DIR / "uploads"
 # A folder of your own strategies and scanners, imported by the registry at start.

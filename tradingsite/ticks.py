@@ -17,6 +17,9 @@ TICKS = {
     ),
     "start due backtests": Tick("strategies.tasks.start_due_backtests", 20, "starts scheduled backtests that are due"),
     "ask every queue": Tick("tradingsite.tasks.send_pulses", 30, "asks the workers of every queue for a sign of life"),
+    "watch links": Tick(
+        "reports.tasks.watch_links", 30, "makes an alert where a connection to the gateway is down for long"
+    ),
     "tidy uploads": Tick("marketdata.tasks.tidy_uploads", 6 * 3600, "removes uploads whose import ended a week ago"),
     "tidy runs": Tick("strategies.tasks.tidy_runs", 6 * 3600, "removes what killed backtests half wrote"),
     "tidy up": Tick("tradingsite.tasks.tidy", 6 * 3600, "removes expired sessions, tokens and answered requests"),

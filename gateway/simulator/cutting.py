@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from domain.bars import Floats, Times
 from domain.sessions import Days, SessionTable
 from domain.timeframe import SECOND_NS
-from gateway.simulator.bar_sizes import DAY, MONTH, WEEK, BarSize
+from gateway.simulator.bar_sizes import DAY, WEEK, BarSize
 from gateway.simulator.records import Listing
 from gateway.simulator.rows import Rows, cut_seconds, joined, whole_spans
 from gateway.simulator.tape import Tape
@@ -171,11 +171,11 @@ def _ticks(size: BarSize, moments: Times, table: SessionTable) -> tuple[Times, T
 
 
 def _period(size: BarSize, day: Days) -> Days:
+    """Which day, week or month each day belongs to."""
     if size == DAY:
         return day
     if size == WEEK:
         return np.asarray((day + 3) // 7)
-    assert size == MONTH
     return day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
 
 

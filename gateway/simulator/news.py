@@ -106,8 +106,8 @@ class News:
         days = spans.day[regular]
         splits = split_factors(days, self._market.splits(listing.con_id))
         move = np.diff(np.log(spans.close[regular] * splits))
-        random = np.random.default_rng([self._market.seed & (1 << 63) - 1, listing.con_id, zlib.crc32(b"news")])
-        chance, where, which = random.random((3, len(move)))
+        rng = np.random.default_rng([self._market.seed & (1 << 63) - 1, listing.con_id, zlib.crc32(b"news")])
+        chance, where, which = rng.random((3, len(move)))
         large = np.abs(move) >= np.quantile(np.abs(move), 1 - 1 / _LARGE_OF_DAYS)
         articles = []
         for day in np.flatnonzero(large | (chance < _QUIET_SHARE)).tolist():

@@ -55,7 +55,7 @@ class Running(NamedTuple):
 
 def draw(words: tuple[int, ...], spans: Spans, steps: tuple[tuple[float, float], ...]) -> Path:
     """The path of all of `spans`, which lie in one group; `words` are what the random numbers depend on."""
-    random = np.random.Generator(np.random.SFC64(np.random.SeedSequence(words)))
+    rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(words)))
     lengths = (spans.end - spans.start) // SECOND_NS
     first = np.concatenate([[0], np.cumsum(lengths)])
     total = int(first[-1])
@@ -65,7 +65,7 @@ def draw(words: tuple[int, ...], spans: Spans, steps: tuple[tuple[float, float],
     for length in np.unique(lengths).tolist():
         rows = np.flatnonzero(lengths == length)
         pause = int(spans.halt_end[rows[0]] - spans.halt_start[rows[0]])
-        price, share = _drawn(random, spans, rows, length - pause, steps)
+        price, share = _drawn(rng, spans, rows, length - pause, steps)
         if pause:
             at = int(spans.halt_start[rows[0]])
             halted = np.zeros(total, np.bool_)
@@ -85,7 +85,7 @@ def draw(words: tuple[int, ...], spans: Spans, steps: tuple[tuple[float, float],
 
 
 def _drawn(
-    random: np.random.Generator,
+    rng: np.random.Generator,
     spans: Spans,
     rows: NDArray[np.int64],
     length: int,
@@ -93,8 +93,8 @@ def _drawn(
 ) -> tuple[Floats, Floats]:
     """(prices at the end of each second, part of the volume traded by then) of spans of one length, [spans, length]."""
     open_, high, low, close = (column[rows][:, None] for column in (spans.open, spans.high, spans.low, spans.close))
-    price = _bridged(random, open_, high, low, close, length, steps)
-    weight = random.standard_exponential((len(rows), length), np.float32)
+    price = _bridged(rng, open_, high, low, close, length, steps)
+    weight = rng.standard_exponential((len(rows), length), np.float32)
     if length > _LONG_SECONDS:
         weight *= _busyness(length)
     share = np.cumsum(weight, axis=1, dtype=np.float64)
@@ -103,7 +103,7 @@ def _drawn(
 
 
 def _bridged(
-    random: np.random.Generator,
+    rng: np.random.Generator,
     open_: Floats,
     high: Floats,
     low: Floats,
@@ -117,13 +117,13 @@ def _bridged(
         # No room for both extremes: the one further from the close, then the close.
         far = np.where(high - close > close - low, high, low)
         return np.concatenate([far] * (length - 1) + [close], axis=1)
-    one, other = (random.random((count, 1)) for _ in range(2))
+    one, other = (rng.random((count, 1)) for _ in range(2))
     early = (one * (length - 2)).astype(np.int64)
     late = early + 1 + (other * (length - 2 - early)).astype(np.int64)
-    low_first = random.random((count, 1)) < np.where(close >= open_, 0.65, 0.35)
+    low_first = rng.random((count, 1)) < np.where(close >= open_, 0.65, 0.35)
     early_price, late_price = np.where(low_first, low, high), np.where(low_first, high, low)
 
-    noise = random.standard_normal((count, length), np.float32)
+    noise = rng.standard_normal((count, length), np.float32)
     if length > _LONG_SECONDS:
         noise *= _liveliness(length)
     walk = np.cumsum(noise, axis=1, dtype=np.float64)

@@ -86,15 +86,15 @@ class WalkPrices:
 
     def _drawn_chain(self, character: Character) -> Chain:
         count = len(self._days)
-        random = _random(self._seed, f"process {character.process}")
-        own = _innovations(random, count)
+        rng = _random(self._seed, f"process {character.process}")
+        own = _innovations(rng, count)
         together = character.correlation
         alone = np.sqrt(1 - together**2)
         regular, overnight = (together * self._common[n] + alone * own[n] for n in range(2))
         sigma = character.volatility / np.sqrt(_TRADING_DAYS) * (abs(together) * self._common[2] + alone**2 * own[2])
         sigma /= abs(together) + alone**2
         if character.has_earnings:
-            earnings = np.arange(count) % _EARNINGS_EVERY == random.integers(_EARNINGS_EVERY)
+            earnings = np.arange(count) % _EARNINGS_EVERY == rng.integers(_EARNINGS_EVERY)
             overnight = np.where(earnings, 4 * overnight, overnight)
         size = character.volatility / np.sqrt(_TRADING_DAYS)
         inside = regular * size * np.sqrt(1 - character.overnight)
@@ -106,9 +106,9 @@ class WalkPrices:
         close = trend + deviation - deviation[reference]
         open_ = close - inside
         gap = np.append(open_[1:] - close[:-1], 0.0)
-        before, after = 0.1 + 0.4 * random.random(count), 0.25 * random.random(count)
+        before, after = 0.1 + 0.4 * rng.random(count), 0.25 * rng.random(count)
         early = np.append(open_[0], close[:-1] + before[1:] * gap[:-1])
-        uniform = random.uniform(_LEAST_UNIFORM, 1, (6, count))
+        uniform = rng.uniform(_LEAST_UNIFORM, 1, (6, count))
         return Chain(self._days, early, open_, close, close + after * gap, sigma, uniform)
 
     def _made(self, listing: Listing) -> Spans:
@@ -150,8 +150,8 @@ class WalkPrices:
     ) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
         """(volume, start and end of a halt in seconds) of each piece."""
         chain = self.chain(character)
-        random = _random(self._seed, f"volume {listing.con_id}")
-        busy = np.exp(0.3 * random.standard_normal(len(chain.day)) - 0.05)
+        rng = _random(self._seed, f"volume {listing.con_id}")
+        busy = np.exp(0.3 * rng.standard_normal(len(chain.day)) - 0.05)
         busy *= 0.5 + 0.5 * chain.sigma / np.median(chain.sigma)
         parts = np.array(_STOCK_VOLUME if listing.contract.sec_type == "STK" else _FUTURES_VOLUME)
         has_hours = bool((pieces.kind != 1).any())
@@ -162,7 +162,7 @@ class WalkPrices:
         volume = character.daily_volume * part * busy[row] * seconds / usual[pieces.kind]
         volume *= split_factors(pieces.day, self.actions(listing), _REFERENCE)
         volume *= _later_splits(pieces.day, self.actions(listing))
-        chance, when, how_long = random.random((3, len(chain.day)))
+        chance, when, how_long = rng.random((3, len(chain.day)))
         halted = (pieces.kind == 1) & (chance[row] < character.halts_a_year / _TRADING_DAYS)
         halt_start = np.where(halted, 600 + (when[row] * (seconds - 2400)).astype(np.int64), 0)
         halt_end = np.where(halted, halt_start + 300 + (how_long[row] * 600).astype(np.int64), 0)
@@ -170,19 +170,19 @@ class WalkPrices:
 
     def _drawn_actions(self, listing: Listing) -> tuple[Action, ...]:
         character = self._characters[listing.con_id]
-        random = _random(self._seed, f"actions {listing.con_id}")
+        rng = _random(self._seed, f"actions {listing.con_id}")
         days = listing.regular.label
         days = days[(days > listing.head_ns // DAY_NS + 20)]
         splits = [
-            Split(int(day), float(random.choice(_SPLIT_RATIOS)))
-            for day in days[random.random(len(days)) < character.splits_a_year / _TRADING_DAYS]
+            Split(int(day), float(rng.choice(_SPLIT_RATIOS)))
+            for day in days[rng.random(len(days)) < character.splits_a_year / _TRADING_DAYS]
         ]
         actions: list[Action] = list(splits)
         if character.dividend_yield:
             chain = self.chain(character)
             months = days.astype("datetime64[D]").astype("datetime64[M]")
             _, begins = np.unique(months, return_index=True)
-            tenth = int(random.integers(3, 15))
+            tenth = int(rng.integers(3, 15))
             for begin in begins.tolist():
                 if int(months[begin].astype(np.int64)) % 12 + 1 in _DIVIDEND_MONTHS and begin + tenth < len(days):
                     day = int(days[begin + tenth])
@@ -218,10 +218,10 @@ def _pieces(listing: Listing) -> _Pieces:
     return _Pieces(start[keep], end[keep], day[keep], kind[keep])
 
 
-def _innovations(random: np.random.Generator, count: int) -> Floats:
+def _innovations(rng: np.random.Generator, count: int) -> Floats:
     """[3, count]: shocks in regular hours and over night, of variance near one, and their volatility."""
-    shocks = random.standard_normal((3, count))
-    tails = np.sqrt(5.0 / random.chisquare(7, (2, count)))
+    shocks = rng.standard_normal((3, count))
+    tails = np.sqrt(5.0 / rng.chisquare(7, (2, count)))
     step = _VOLATILITY_VARIES * np.sqrt(1 - _VOLATILITY_STAYS**2)
     log_volatility = np.fromiter(
         accumulate((step * shocks[2]).tolist(), lambda x, r: _VOLATILITY_STAYS * x + r), np.float64, count

@@ -14,6 +14,7 @@ from execution.services import may_release
 from marketdata.models import BarFile
 from reports.models import Alert
 from reports.pages import books, kinds
+from reports.pages.links import links
 from reports.pages.parts import Part, live_page
 from reports.pages.processes import signs_of_life
 from reports.pages.schedules import next_schedules
@@ -108,7 +109,7 @@ def _halt(request: HttpRequest) -> dict[str, Any]:
 
 
 def _links(request: HttpRequest) -> dict[str, Any]:
-    return signs_of_life() | {"last_bar": _last_bar()}
+    return signs_of_life() | {"last_bar": _last_bar(), "links": links()}
 
 
 def _last_bar() -> BarFile | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from reports.pages.links import gateway
 from reports.pages.parts import Part, live_page
 from reports.pages.processes import signs_of_life
 from tradingsite.health import checks
@@ -27,6 +29,7 @@ def health(request: HttpRequest) -> HttpResponse:
     parts = {
         "checks": Part("pages/health/checks.html", _checks),
         "processes": Part("pages/health/processes.html", _processes),
+        "gateway": Part("pages/health/gateway.html", partial(gateway, request)),
         "disk": Part("pages/health/disk.html", _disk),
     }
     return live_page(request, "pages/health.html", parts, {"versions": _versions()}, every_seconds=10)

@@ -27,9 +27,10 @@ def environment(state: Path, database_url: str = "") -> dict[str, str]:
     }
 
 
-def start(script: str, where: dict[str, str], *arguments: str) -> subprocess.Popen:
+def start(script: str, where: dict[str, str], *arguments: str, stdin: bool = False) -> subprocess.Popen:
     command = [sys.executable, "-c", PROLOGUE + script, *arguments]
-    return subprocess.Popen(command, env=where, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=where, stdin=pipe if stdin else None, stdout=pipe, stderr=pipe, text=True)
 
 
 def run(script: str, where: dict[str, str], *arguments: str) -> str:

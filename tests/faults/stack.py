@@ -125,6 +125,7 @@ class Stack:
             "CELERY_BROKER_URL": broker_url,
             "PLUGINS_DIR": str(state / "plugins"),
             "WEB_BIND": f"127.0.0.1:{port}",
+            "IB_PORT": str(free_port()),
             "DOTENV": os.devnull,
             "SECRET_KEY": "k" * 60,
             **settings,
@@ -213,9 +214,16 @@ class Stack:
 
 
 def _role(command: str) -> str:
-    for word, role in (("queue.sock", "queue"), ("gunicorn", "web"), ("\0beat\0", "beat"), ("\0worker\0", "worker")):
+    for word, role in (
+        ("queue.sock", "queue"),
+        ("gunicorn", "web"),
+        ("\0beat\0", "beat"),
+        ("\0simulator\0", "simulator"),
+        ("\0worker\0", "worker"),
+    ):
         if word in command:
-            return "upkeep" if role == "worker" and "maintenance" in command else role
+            queues = {"maintenance": "upkeep", "\0data\0": "data"} if role == "worker" else {}
+            return next((name for queue, name in queues.items() if queue in command), role)
     return "other"
 
 

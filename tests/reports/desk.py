@@ -17,7 +17,7 @@ from reports.models import Alert, Report
 from strategies.models import Backtest, ScheduledBacktest, StrategyConfig
 from strategies.services import plan_schedule
 from tests.strategies import make
-from tradingsite.models import Heartbeat
+from tradingsite.models import GatewayLink, Heartbeat
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
@@ -112,6 +112,48 @@ def values(account: Account, *, days: int = 30, start: float = 100_000.0, seed: 
     )
 
 
+def gateway_link(now: dt.datetime, **fields: Any) -> GatewayLink:
+    """One that was cut off from IB a while ago, and said so."""
+    said = [
+        (2105, "wait", "the history farm is down", "", "HMDS data farm connection is broken:ushmds"),
+        (1100, "wait", "the gateway is cut off from IB", "wait; look at IB's status page where it lasts",
+         "Connectivity between IB and Trader Workstation has been lost."),
+        (321, "reject", "the request is not valid", "correct the request", "Error validating request.-'bH' : cause"),
+        (2104, "note", "the market data farm is connected", "", "Market data farm connection is OK:usfarm"),
+    ]  # fmt: skip
+    notices = [
+        {"at": (now - dt.timedelta(minutes=age)).isoformat(), "code": code, "family": family, "words": words,
+         "remedy": remedy, "text": text}
+        for age, (code, family, words, remedy, text) in enumerate(said, 1)
+    ]  # fmt: skip
+    about: dict[str, Any] = {
+        "state": "degraded",
+        "since": now - dt.timedelta(minutes=2),
+        "cause": "the gateway is cut off from IB",
+        "remedy": "wait; look at IB's status page where it lasts",
+        "host": "127.0.0.1",
+        "port": 4002,
+        "client_id": 11,
+        "library": "ib_insync 0.9.86",
+        "server_version": 176,
+        "account_kind": "simulated",
+        "accounts": ["DU1000001"],
+        "heartbeat": now - dt.timedelta(seconds=4),
+        "latency_ms": 1.4,
+        "clock_skew_s": -0.2,
+        "messages_in": 123_456,
+        "messages_out": 4_321,
+        "reconnects": 2,
+        "farms": {"usfarm": "ok", "ushmds": "broken", "secdefil": "ok", "cashfarm": "asleep"},
+        "notices": notices,
+        "notice_counts": {"wait": 2, "reject": 1, "note": 1},
+        "holder": "desk:4711:1a2b3c4d",
+        "epoch": 3,
+        "seen": now,
+    }
+    return GatewayLink.objects.create(role="data", **{**about, **fields})
+
+
 def full_desk(user: User) -> dict[str, Any]:
     """Something of everything; `places` of the test must be set, since bars are written."""
     now = timezone.now()
@@ -162,6 +204,7 @@ def full_desk(user: User) -> dict[str, Any]:
     Alert.objects.create(level="warning", subject="Bars of ABC are 2 days old")
     for name in ("beat", "worker:backtest+report@desk", "worker:data@desk", "queue:data", "queue:backtest", "sweeper"):
         Heartbeat.objects.create(name=name, started=now - dt.timedelta(hours=5), seen=now, host="desk", pid=4711)
+    gateway_link(now)
     Heartbeat.objects.create(
         name="worker:scan@attic",
         started=now - dt.timedelta(days=1),

@@ -62,7 +62,7 @@ def test_a_full_desk_shows_everything(client, trader, places):  # noqa: F811
     for words in ("worker:scan@attic", "Each evening", "30 minutes after the close of XNYS", "prices look wrong"):
         assert words in shown
     assert "2 of 6 without a worker" not in shown
-    assert "3 of 6 without a worker" in shown  # scan's is silent; notify and maintenance have none
+    assert "4 of 7 without a worker" in shown  # scan is silent; import, notify and maintenance have none
 
 
 def test_unrealised_profit_counts_side_and_multiplier():
@@ -151,7 +151,7 @@ def test_the_dashboard_asks_the_same_questions_however_much_there_is(
 ):
     desk.full_desk(trader)
     client.get("/")
-    with django_assert_num_queries(20):
+    with django_assert_num_queries(21):
         client.get("/")
     for number in range(12):
         desk.backtest(tag=f"t{number}")
@@ -162,7 +162,7 @@ def test_the_dashboard_asks_the_same_questions_however_much_there_is(
         Position.objects.create(account=Account.objects.first(), instrument=row, quantity=1)
         Account.objects.create(number=f"U{number}")
         Heartbeat.objects.create(name=f"worker:data@{number}", started=timezone.now(), seen=timezone.now())
-    with django_assert_num_queries(20):
+    with django_assert_num_queries(21):
         client.get("/")
 
 

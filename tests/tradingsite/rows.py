@@ -13,7 +13,7 @@ from execution.models import Account, AccountValue, Fill, KillSwitch, Order, Pos
 from marketdata.models import Bar, BarFile, BarImport, CorporateAction, Instrument, Watchlist, WatchlistMember
 from reports.models import Alert, Report
 from strategies.models import Backtest, RiskProfile, ScheduledBacktest, StrategyConfig
-from tradingsite.models import AnsweredRequest, ApiToken, ConfigChange, Heartbeat
+from tradingsite.models import AnsweredRequest, ApiToken, ConfigChange, GatewayLink, Heartbeat, Lease
 
 NOON = dt.datetime(2024, 1, 2, 12, tzinfo=dt.UTC)
 
@@ -76,6 +76,8 @@ def books(number: int, instrument: Instrument, owner: User) -> None:
 
 def platform(number: int, owner: User) -> None:
     Alert.objects.create(level="info", subject=f"alert {number}", seen=NOON, seen_by=owner)
+    Lease.objects.create(role=f"trader:{number}")
+    GatewayLink.objects.create(role=f"trader:{number}", state="down", since=NOON, seen=NOON, disconnect_by=owner)
     Heartbeat.objects.create(name=f"worker:{number}", started=NOON, seen=NOON)
     ApiToken.objects.create(user=owner, name=f"token {number}")
     AnsweredRequest.objects.create(user=owner, key=f"key {number}", fingerprint="0" * 64)

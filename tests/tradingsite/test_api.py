@@ -281,7 +281,7 @@ def test_health_tells_the_silent_from_the_living_and_what_waits():
     found = session(person("viewer")).get(f"{ROOT}/health").json()
     assert {row["name"]: row["alive"] for row in found["processes"]} == {"beat": True, "worker:old": False}
     assert {row["queue"]: row["queued"] for row in found["queues"] if row["queued"]} == {
-        "data": 1, "backtest": 1, "report": 1,
+        "import": 1, "backtest": 1, "report": 1,
     }  # fmt: skip
     assert found["versions"]["django"].startswith("5.2")
 

@@ -11,13 +11,14 @@ import schemathesis
 from django.apps import apps
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, transaction
+from django.db import close_old_connections, connection, transaction
 from django.test import Client
 from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
+from psycopg.pq import TransactionStatus
 from schemathesis import GenerationMode
 
 from execution.models import KillSwitch
@@ -30,6 +31,7 @@ from strategies.models import Backtest, RiskProfile, ScheduledBacktest, Strategy
 from tests.execution.test_api import book
 from tests.marketdata.make import minutes
 from tests.reports.factory import make_run
+from tests.tradingsite.linkrow import link
 from tests.tradingsite.people import ROOT, person
 
 SECRET = "c" * 32
@@ -67,6 +69,7 @@ def filled(db, tmp_path, settings) -> dict[str, Any]:
     report = Report.objects.create(backtest=backtest)
     BarImport.objects.create(pk=report.pk, name="SPY.csv")
     Alert.objects.create(level="info", subject="hello")
+    link(seconds_ago=-86_400)  # alive for as long as this takes, or its health is a 503
     KillSwitch.objects.create(engaged=timezone.now(), engaged_by=person("trader"))
     return {"id": 1, "run_id": "done", "ledger": "fills", "name": "ma_crossover", "uuid": str(report.pk)}
 
@@ -80,6 +83,13 @@ def snapshot() -> str:
                 if model._meta.model_name not in UNCOUNTED and not model._meta.swapped:
                     digest.update(repr(list(model._default_manager.order_by("pk").values_list())).encode())
     return digest.hexdigest()
+
+
+def has_read_too_far(case: Any) -> bool:
+    """PostgreSQL refused a value of a query, such as the year 555; this test's transaction reads no more after that."""
+    if case.method != "GET" or connection.vendor != "postgresql":
+        return False
+    return connection.connection.info.transaction_status == TransactionStatus.INERROR
 
 
 def logged_in() -> tuple[dict[str, str], dict[str, str]]:
@@ -106,7 +116,7 @@ def fuzz(filled: dict[str, Any], examples: int) -> Counter[int]:
             assert response.status_code < 500, (case.as_curl_command(), response.text[:500])
             if response.status_code >= 400:
                 assert response.headers["content-type"] == ["application/problem+json"], case.as_curl_command()
-                assert snapshot() == before, case.as_curl_command()
+                assert has_read_too_far(case) or snapshot() == before, case.as_curl_command()
             transaction.set_rollback(True)
 
     for result in schema.get_all_operations():

@@ -17,13 +17,14 @@ COMPOSE = yaml.safe_load(COMPOSE_FILE.read_text())
 SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "ibdesk:local"}
 ONE_SHOT = {"migrate", "gateway-check"}
-QUEUES = {"data", "scan", "backtest", "report", "notify", "maintenance"}
-ROLES = {"web", "beat", "worker", "migrate"}
+QUEUES = {"data", "import", "scan", "backtest", "report", "notify", "maintenance"}
+ROLES = {"web", "beat", "simulator", "worker", "migrate"}
 SYSTEMD = ROOT / "deploy" / "systemd"
 # A template is checked as one of its instances.
 UNITS = {
     "ibdesk-web.service": "ibdesk-web.service",
     "ibdesk-beat.service": "ibdesk-beat.service",
+    "ibdesk-simulator.service": "ibdesk-simulator.service",
     "ibdesk-migrate.service": "ibdesk-migrate.service",
     "ibdesk-worker@backtest.service": "ibdesk-worker@.service",
 }
@@ -116,7 +117,7 @@ def test_the_compose_file_follows_the_specification():
 
 def test_the_services_are_the_stores_the_roles_and_the_gateway():
     workers = {f"worker-{queue}" for queue in QUEUES}
-    assert OURS.keys() == {"migrate", "web", "beat"} | workers
+    assert OURS.keys() == {"migrate", "web", "beat", "simulator"} | workers
     assert SERVICES.keys() - OURS.keys() == {"db", "redis", "gateway-check", "ib-gateway"}
     assert {name for name, service in SERVICES.items() if service.get("profiles")} == {"gateway-check", "ib-gateway"}
 
@@ -163,6 +164,8 @@ def test_a_check_that_starts_python_does_so_once_a_minute_and_asks_about_its_own
     role, *queue = SERVICES[name]["command"]
     if role == "web":
         assert "/healthz/live" in check["test"][-1]
+    elif role == "simulator":
+        assert check["test"][1:] == ["python", "manage.py", "doctor", "--process", "simulator"]
     else:
         assert check["test"][1:] == ["python", "manage.py", "doctor", "--process", ":".join([role, *queue])]
 
@@ -203,7 +206,9 @@ def test_ports_are_published_on_loopback_alone():
 def test_the_stores_have_no_way_out_and_the_gateway_is_in_a_network_of_its_own():
     assert COMPOSE["networks"]["backend"] == {"internal": True}
     assert SERVICES["db"]["networks"] == SERVICES["redis"]["networks"] == ["backend"]
-    assert [name for name, service in SERVICES.items() if "gateway" in service.get("networks", [])] == ["ib-gateway"]
+    reaching = {name for name, service in SERVICES.items() if "gateway" in service.get("networks", [])}
+    assert reaching == {"ib-gateway", "worker-data"}
+    assert SERVICES["simulator"]["networks"] == ["backend"]
 
 
 def test_the_gateway_logs_in_on_paper_takes_no_orders_and_its_login_goes_nowhere_else():
@@ -304,11 +309,14 @@ def test_there_is_a_unit_for_each_role_and_every_unit_is_looked_at():
 def test_the_target_wants_every_role_and_a_worker_for_each_queue():
     target = directives("ibdesk.target")
     wanted = {unit for line in target["Wants"] for unit in line.split()}
-    assert wanted == {"ibdesk-web.service", "ibdesk-beat.service"} | {f"ibdesk-worker@{q}.service" for q in QUEUES}
+    roles = {f"ibdesk-{role}.service" for role in ("web", "beat", "simulator")}
+    assert wanted == roles | {f"ibdesk-worker@{q}.service" for q in QUEUES}
     assert target["WantedBy"] == ["multi-user.target"]
 
 
-@pytest.mark.parametrize("name", ["ibdesk-web.service", "ibdesk-beat.service", "ibdesk-worker@.service"])
+@pytest.mark.parametrize(
+    "name", ["ibdesk-web.service", "ibdesk-beat.service", "ibdesk-simulator.service", "ibdesk-worker@.service"]
+)
 def test_a_role_comes_back_stops_gently_and_waits_for_the_tables(name):
     unit = directives(name)
     expected = {"Type": "exec", "Restart": "always", "KillMode": "mixed", "TimeoutStopSec": "90"}
@@ -382,5 +390,6 @@ def test_the_installer_is_a_sound_script():
 
 def test_the_page_names_every_service_and_every_unit():
     page = (ROOT / "docs" / "deployment.md").read_text()
-    for name in {"db", "redis", "migrate", "web", "beat", "ib-gateway", *QUEUES, *UNITS.values(), "ibdesk.target"}:
+    services = {"db", "redis", "migrate", "web", "beat", "simulator", "ib-gateway"}
+    for name in services | QUEUES | set(UNITS.values()) | {"ibdesk.target"}:
         assert f"`{name}`" in page, name

@@ -35,7 +35,7 @@ def sound(settings, tmp_path, queue_server):  # noqa: F811
 
 
 def test_all_is_fine(sound):
-    code, text = doctor()
+    code, text = doctor("--offline")
     assert code == 0, text
     assert "WRONG" not in text
     assert text.splitlines()[-1].startswith("All ")
@@ -43,7 +43,7 @@ def test_all_is_fine(sound):
 
 def test_for_programs_it_is_json_with_cause_and_remedy(sound):
     seen("beat", 100)
-    code, text = doctor("--json")
+    code, text = doctor("--json", "--offline")
     assert code == 1
     held = {check["name"]: check for check in json.loads(text)}
     assert [name for name, check in held.items() if not check["ok"]] == ["beat"]
@@ -51,7 +51,7 @@ def test_for_programs_it_is_json_with_cause_and_remedy(sound):
     assert "manage.py beat" in held["beat"]["remedy"]
     wanted = {"Python", "packages", "settings", "state folder", "file system", "write-ahead log", "bar store"}
     wanted |= {"calendars", "plugins", "plotly script", "database", "migrations", "clock", "queue server", "disk"}
-    assert wanted | {f"queue {queue}" for queue in QUEUES} | {"beat"} == held.keys()
+    assert wanted | {f"queue {queue}" for queue in QUEUES} | {"beat", "link data"} == held.keys()
 
 
 def wrong_of(found) -> dict[str, str]:
@@ -114,14 +114,15 @@ def test_the_file_system_is_that_of_the_nearest_mount():
     [
         ("beat", True),
         ("worker:backtest", True),
-        ("worker:report+data", True),
+        ("worker:report+import", True),
+        ("worker:data", False),
         ("worker:backtest+notify", False),
         ("worker:maintenance", False),
     ],
 )
 def test_one_process_alone(name, alive):
     seen("beat", 3)
-    seen("worker:backtest+data+report+scan@h", 3)
+    seen("worker:backtest+import+report+scan@h", 3)
     seen("worker:maintenance+notify@h", 300)
     code, text = doctor("--process", name)
     assert code == (0 if alive else 1), text
@@ -174,7 +175,7 @@ def test_no_secret_in_what_it_says(sound, settings, monkeypatch):
     scrubbing._known_values.cache_clear()
     settings.CELERY_BROKER_URL = f"redis://:{secret}@127.0.0.1:9/0"
     settings.BARS_URL = f"s3://key:{secret}@bucket/x"
-    for arguments in ((), ("--json",)):
+    for arguments in (("--offline",), ("--json", "--offline")):
         assert secret not in doctor(*arguments)[1]
     scrubbing._known_values.cache_clear()
 

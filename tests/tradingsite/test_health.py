@@ -11,10 +11,11 @@ from django.db import OperationalError, connections
 from django.utils import timezone
 
 from strategies.models import Backtest
+from tests.tradingsite.linkrow import link
 from tests.tradingsite.people import person
 from tradingsite import health
 from tradingsite.embedded import embedded_queue_url, server_command, socket_path
-from tradingsite.models import Heartbeat
+from tradingsite.models import GatewayLink, Heartbeat
 from tradingsite.queues import QUEUES
 
 pytestmark = pytest.mark.django_db
@@ -34,10 +35,12 @@ def seen(name: str, seconds_ago: float = 1.0) -> None:
 
 def all_alive() -> None:
     seen("beat")
-    seen("worker:backtest+data+report+scan@h")
+    seen("worker:backtest+import+report+scan@h")
     seen("worker:maintenance+notify@h")
+    seen("worker:data@h")
     for queue in QUEUES:
         seen(f"queue:{queue}")
+    link()
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +96,10 @@ def test_who_is_silent_for_long_is_not_alive(silent):
 
 def test_a_second_worker_of_a_queue_is_enough_and_an_old_silent_one_harms_nobody():
     all_alive()
-    seen("worker:backtest+data+report+scan@h", 3600)
-    seen("worker:data@other")
+    seen("worker:backtest+import+report+scan@h", 3600)
+    seen("worker:import@other")
     found = health.checks()
-    assert named(found, "queue data").ok
+    assert named(found, "queue import").ok
     assert not named(found, "queue scan").ok
 
 
@@ -109,6 +112,35 @@ def test_a_worker_that_lives_but_takes_nothing_is_found_unless_it_is_busy():
     now = timezone.now()
     Backtest.objects.create(directory="r1", strategy="s", timeframe="1d", state="running", started=now, heartbeat=now)
     assert named(health.checks(), "queue backtest").ok
+
+
+@pytest.mark.parametrize(
+    ("fields", "cause", "remedy"),
+    [
+        (None, "off: no process has ever held it here", "`manage.py worker data`"),
+        ({"seconds_ago": 90}, "down: its holder has said nothing since ", "`manage.py worker data`"),
+        ({"state": "down", "cause": "refused", "remedy": "start the gateway"}, "down: refused", "start the gateway"),
+        ({"state": "syncing"}, "it is syncing", "wait"),
+        ({"state": "degraded", "cause": "cut off from IB"}, "degraded: cut off from IB", "wait"),
+    ],
+)
+def test_a_link_that_is_not_ready_says_why_and_what_to_do(fields, cause, remedy):
+    all_alive()
+    GatewayLink.objects.all().delete()
+    if fields is not None:
+        link(**fields)
+    check = named(health.checks(), "link data")
+    assert not check.ok
+    assert check.cause.startswith(cause)
+    assert remedy in check.remedy
+
+
+def test_a_link_that_is_not_required_and_ended_as_it_should_is_no_fault():
+    all_alive()
+    link("trader:DU1", state="off")
+    assert "link trader:DU1" not in {check.name for check in health.checks()}
+    link("trader:DU1", state="down", cause="refused")
+    assert not named(health.checks(), "link trader:DU1").ok
 
 
 def test_migrations_that_the_code_has_and_the_database_lacks(monkeypatch):

@@ -12,6 +12,7 @@ from execution.models import Account, KillSwitch, Order
 from marketdata.models import BarFile, Instrument
 from reports.models import Alert
 from strategies.models import Backtest
+from tests.tradingsite.linkrow import link
 from tests.tradingsite.people import person
 from tradingsite import metrics
 from tradingsite.models import Heartbeat
@@ -48,7 +49,7 @@ def test_runs_by_kind_and_state_with_time_spent_and_the_age_of_the_oldest(django
     backtest(4, "cancelled", finished=now)
     backtest(5, "queued")
     Backtest.objects.filter(pk=backtest(6, "queued").pk).update(created=now - timedelta(seconds=300))
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(15):
         found = figures()
     assert found["ibdesk_runs{kind=backtest,state=succeeded}"] == 3
     assert found["ibdesk_runs{kind=backtest,state=queued}"] == 2
@@ -150,3 +151,29 @@ def test_people_with_a_role_read_and_people_without_do_not(client, settings):
     assert client.get("/metrics").status_code == 401
     client.force_login(person("viewer", "vera"))
     assert client.get("/metrics").status_code == 200
+
+
+def test_the_gateways_connections_by_role():
+    link(
+        latency_ms=1.5, clock_skew_s=-0.5, messages_in=100, messages_out=7, reconnects=2,
+        notice_counts={"wait": 3, "note": 1},
+    )  # fmt: skip
+    link("trader:DU1", state="down", cause="refused")
+    found = figures()
+    assert found["ibdesk_link_up{role=data}"] == 1
+    assert found["ibdesk_link_up{role=trader:DU1}"] == 0
+    assert found["ibdesk_link_state{role=data,state=ready}"] == 1
+    assert found["ibdesk_link_state{role=trader:DU1,state=down}"] == 1
+    assert found["ibdesk_link_state{role=trader:DU1,state=ready}"] == 0
+    assert found["ibdesk_link_latency_seconds{role=data}"] == 0.0015
+    assert found["ibdesk_link_clock_skew_seconds{role=data}"] == -0.5
+    assert found["ibdesk_link_messages_total{direction=in,role=data}"] == 100
+    assert found["ibdesk_link_messages_total{direction=out,role=data}"] == 7
+    assert found["ibdesk_link_reconnects_total{role=data}"] == 2
+    assert found["ibdesk_link_notices_total{family=wait,role=data}"] == 3
+
+
+def test_a_silent_holder_counts_as_down():
+    link(seconds_ago=100)
+    found = figures()
+    assert (found["ibdesk_link_up{role=data}"], found["ibdesk_link_state{role=data,state=down}"]) == (0, 1)

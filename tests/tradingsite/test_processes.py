@@ -29,7 +29,14 @@ def test_queues_can_share_a_worker():
     assert (given["--queues"], given["--concurrency"], given["--max-tasks-per-child"]) == ("backtest,report", "3", "50")
 
 
-@pytest.mark.parametrize(("queues", "fault"), [(["backtests"], "unknown queue 'backtests'"), ([], "say which queues")])
+@pytest.mark.parametrize(
+    ("queues", "fault"),
+    [
+        (["backtests"], "unknown queue 'backtests'"),
+        ([], "say which queues"),
+        (["data", "import"], "queue data has a worker of its own"),
+    ],
+)
 def test_an_unknown_queue_is_refused(queues, fault):
     with pytest.raises(BadInput, match=fault):
         worker_command(queues)

@@ -99,6 +99,8 @@ ADMIN_ROWS = {
         f"tradingsite/{name}": rights
         for name, rights in (
             ("heartbeat", FACTS),
+            ("gatewaylink", FACTS),
+            ("lease", FACTS),
             ("configchange", FACTS),
             ("answeredrequest", KEPT_BY_ADMINS),
             ("apitoken", (ADMIN, NOBODY, NOBODY, ADMIN)),
@@ -202,6 +204,10 @@ API_CALLS = {
     "POST tokens": LOGGED_IN,
     "DELETE tokens/<key>": LOGGED_IN,
     "GET health": VIEWER,
+    "GET ib/status": VIEWER,
+    "GET ib/health": VIEWER,
+    "GET ib/config": VIEWER,
+    "POST ib/cleanup": TRADER,
     "GET schema/": ANYBODY,
     "GET schema.json": ANYBODY,
     "GET docs/": LOGGED_IN,
@@ -309,6 +315,7 @@ def calls(monkeypatch) -> dict[str, str]:
     monkeypatch.setattr(SchemaGenerator, "get_schema", lambda *args, **kwargs: {})
     monkeypatch.setattr(health, "checks", list)
     monkeypatch.setattr("reports.pages.health.checks", list)
+    monkeypatch.setattr("tradingsite.linkrows.standings", lambda *args: [])
     everything(1)
     return {f"{method} {route.name}": route.path for route in routes() for method in route.methods()}
 

@@ -1,6 +1,7 @@
 """The life of a run: every state change is won by one process, and a dead one's work is given back."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError
@@ -48,6 +49,15 @@ def test_a_message_that_comes_twice_begins_the_work_once(db):
     done = []
     attempts.perform(BarImport, run.pk, done.append)
     assert done == []
+
+
+@pytest.mark.parametrize(("queue", "begins"), [("import", True), ("data", False), (None, True)])
+def test_a_message_that_waited_in_another_queue_is_left_to_the_sweep(db, monkeypatch, queue, begins):
+    delivery = None if queue is None else {"routing_key": queue, "exchange": ""}
+    monkeypatch.setattr("celery.current_task", SimpleNamespace(request=SimpleNamespace(delivery_info=delivery)))
+    run = queued()
+    attempts.perform(BarImport, run.pk, lambda attempt: None)
+    assert state_of(run) == ("succeeded" if begins else "queued")
 
 
 def test_work_ends_its_row_with_what_it_found_out(db):

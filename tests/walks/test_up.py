@@ -42,9 +42,9 @@ def test_one_command_starts_it_all_and_a_backtest_is_done_with_its_report(tmp_pa
             if {"beat", "sweeper", "queue:backtest", "queue:notify"} <= set(names) or time.monotonic() > end:
                 break
             time.sleep(1)
-        queues = {"backtest", "data", "maintenance", "notify", "report", "scan"}
+        queues = {"backtest", "data", "import", "maintenance", "notify", "report", "scan"}
         assert {name.removeprefix("queue:") for name in names if name.startswith("queue:")} == queues
-        assert sum(name.startswith("worker:") for name in names) == 2
+        assert sum(name.startswith("worker:") for name in names) == 3
         assert {"beat", "sweeper"} <= set(names)
     assert "Traceback" not in stack.log.read_text()
     assert stack.processes() == {}

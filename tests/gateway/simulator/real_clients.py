@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
@@ -24,8 +25,14 @@ def load(library: str, part: str = "") -> Any:
     return importlib.import_module(f"{library}.{part}" if part else library)
 
 
-def speaks(library: str, version: int) -> bool:
-    return version <= _NEWEST[library]
+def spoken(versions: Sequence[int]) -> list[tuple[str, int]]:
+    """Each library with each version that it speaks; one that is not installed once, to be skipped by name."""
+    return [
+        (library, version)
+        for library in LIBRARIES
+        for version in (versions if importlib.util.find_spec(library) else versions[:1])
+        if version <= _NEWEST[library]
+    ]
 
 
 class Recorder:

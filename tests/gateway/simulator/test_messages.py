@@ -14,12 +14,11 @@ import pytest
 from gateway.simulator import messages, wire, wire_times
 from gateway.simulator.wire import UNSET_DOUBLE
 from tests.gateway.simulator import samples
-from tests.gateway.simulator.real_clients import LIBRARIES, decode, load, speaks
+from tests.gateway.simulator.real_clients import decode, load, spoken
 from tests.gateway.simulator.samples import APPLE, MESSAGES, VERSIONS
 
-_SPOKEN = [(library, version) for library in LIBRARIES for version in VERSIONS if speaks(library, version)]
 _NONE = float(UNSET_DOUBLE)
-every_client = pytest.mark.parametrize(("library", "version"), _SPOKEN)
+every_client = pytest.mark.parametrize(("library", "version"), spoken(VERSIONS))
 every_version = pytest.mark.parametrize("version", VERSIONS)
 
 

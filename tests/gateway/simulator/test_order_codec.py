@@ -14,11 +14,10 @@ from gateway.simulator import messages, wire
 from gateway.simulator import requests as rq
 from gateway.simulator.records import OrderStatus, PlacedOrder, WireOrder
 from tests.gateway.simulator import samples
-from tests.gateway.simulator.real_clients import LIBRARIES, Sent, decode, load, speaks
+from tests.gateway.simulator.real_clients import LIBRARIES, Sent, decode, load, spoken
 from tests.gateway.simulator.test_requests import APPLE, BAG, VERSIONS, theirs
 
-_SPOKEN = [(library, version) for library in LIBRARIES for version in VERSIONS if speaks(library, version)]
-every_client = pytest.mark.parametrize(("library", "version"), _SPOKEN)
+every_client = pytest.mark.parametrize(("library", "version"), spoken(VERSIONS))
 
 
 def blank(library: str, **terms: Any) -> Any:

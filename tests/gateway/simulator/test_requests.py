@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
@@ -12,11 +13,10 @@ import pytest
 from gateway.contract import Contract
 from gateway.simulator import requests as rq
 from gateway.simulator import wire
-from tests.gateway.simulator.real_clients import LIBRARIES, Sent, load, speaks
+from tests.gateway.simulator.real_clients import Sent, load, spoken
 
 VERSIONS = (157, 158, 159, 160, 162, 163, 164, 166, 169, 170, 171, 173, 176, 177, 178)
-_SPOKEN = [(library, version) for library in LIBRARIES for version in VERSIONS if speaks(library, version)]
-every_client = pytest.mark.parametrize(("library", "version"), _SPOKEN)
+every_client = pytest.mark.parametrize(("library", "version"), spoken(VERSIONS))
 
 APPLE = Contract(
     *(265598, "AAPL", "STK", "", 0.0, "", "", "SMART", "NASDAQ", "USD", "AAPL", "NMS"),
@@ -298,6 +298,17 @@ def test_every_request_has_one_row_and_a_class_of_its_own() -> None:
         assert message == row.id
         assert set(get_type_hints(row.request)) == set(row.request._fields)
     assert len({row.request for row in rq.TABLE.values()}) == len(rq.TABLE)
+
+
+def test_the_documentation_names_every_request() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text()
+    section = text.partition("## Every request")[2]
+    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| ") and line[2].isdigit()]
+    ids = [int(number) for numbers, _ in rows for number in numbers.split(",")]
+    assert sorted(ids) == sorted(rq.TABLE)
+    for numbers, names in rows:
+        first = rq.TABLE[int(numbers.split(",")[0])].request.__name__
+        assert names.split(",")[0].split()[0] == first
 
 
 # Fuzz

@@ -12,6 +12,7 @@ from tradingsite import health
 from tradingsite.health import Check
 from tradingsite.queues import QUEUES
 from tradingsite.scrubbing import scrub_text
+from tradingsite.supervisor import answers
 
 
 class Command(BaseCommand):
@@ -24,11 +25,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--process",
             metavar="NAME",
-            help="only whether one process is alive: web, beat, worker:QUEUE or worker:QUEUE+QUEUE",
+            help="only whether one process is alive: web, beat, simulator, worker:QUEUE or worker:QUEUE+QUEUE",
         )
+        parser.add_argument("--offline", action="store_true", help="ask nothing of the gateway")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = [_scrubbed(check) for check in (self._process(options["process"]) if options["process"] else _all())]
+        asked = self._process(options["process"]) if options["process"] else _all(offline=options["offline"])
+        found = [_scrubbed(check) for check in asked]
         if options["json"]:
             self.stdout.write(json.dumps([check._asdict() for check in found], indent=1))
         else:
@@ -42,8 +45,10 @@ class Command(BaseCommand):
             return [_web()]
         if name == "beat":
             return health.process_checks(health.beat_check)
+        if name == "simulator":
+            return [_simulator()]
         if kind != "worker" or not rest:
-            raise CommandError(f"no process is called {name!r}; say web, beat or worker:QUEUE", returncode=2)
+            raise CommandError(f"no process is called {name!r}; say web, beat, simulator or worker:QUEUE", returncode=2)
         queues = frozenset(rest.partition("@")[0].split("+"))
         for queue in queues - QUEUES.keys():
             raise CommandError(str(UnknownName("queue", queue, QUEUES)), returncode=2)
@@ -62,10 +67,18 @@ class Command(BaseCommand):
         )
 
 
-def _all() -> list[Check]:
-    from tradingsite import installation
+def _all(*, offline: bool) -> list[Check]:
+    from tradingsite import gatewaycheck, installation
 
-    return installation.checks() + health.checks()
+    return installation.checks() + health.checks() + ([] if offline else gatewaycheck.checks())
+
+
+def _simulator() -> Check:
+    where = f"{settings.IB_HOST}:{settings.IB_PORT}"
+    if answers(where):
+        return Check("simulator", True, f"answers at {where}")
+    remedy = "`manage.py simulator`; `manage.py up` starts it too"
+    return Check("simulator", False, where, f"nothing answers at {where}", remedy)
 
 
 def _web() -> Check:

@@ -13,7 +13,7 @@ from django.db import connections
 
 from domain.errors import BadInput
 from tradingsite.embedded import embedded_queue_url, server_command, socket_path
-from tradingsite.processes import beat_command, web_command, worker_command
+from tradingsite.processes import beat_command, simulator_command, web_command, worker_command
 from tradingsite.supervisor import Process, answers
 
 FIRST_USER = "admin"
@@ -22,13 +22,20 @@ FIRST_USER = "admin"
 class Command(BaseCommand):
     help = (
         "Start all that this machine needs and stay in the foreground: the queue (unless CELERY_BROKER_URL names one), "
-        "web pages, workers and beat. Ctrl-C stops it all in order; what dies is started again."
+        "the simulated gateway (while TRADING_MODE is simulated), web pages, workers and beat. Ctrl-C stops it all in "
+        "order; what dies is started again."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if answers(settings.WEB_BIND):
             raise CommandError(
                 f"something answers at {settings.WEB_BIND} already; end it, or set WEB_BIND to another port"
+            )
+        gateway = f"{settings.IB_HOST}:{settings.IB_PORT}"
+        if _simulates() and answers(gateway):
+            raise CommandError(
+                f"something answers at {gateway} already, where the simulated gateway should be; end it, or set "
+                "IB_PORT to another port. Where it is IB's own gateway, set TRADING_MODE=paper"
             )
         settings.RUN_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
@@ -53,19 +60,30 @@ class Command(BaseCommand):
 
 
 def _processes() -> list[Process]:
-    """The queue first, since the others want it. Upkeep has a worker of its own, which no long run keeps waiting."""
+    """The queue first, since the others want it. Upkeep has a worker of its own, which no long run keeps waiting; so
+    has the connection to the gateway, which comes up by itself once the gateway is there."""
     processes = []
     if embedded_queue_url(settings.RUN_DIR) == settings.CELERY_BROKER_URL:
         processes.append(
             Process("queue", server_command(settings.RUN_DIR), str(socket_path(settings.RUN_DIR)), needed=True)
         )
+    if _simulates():
+        settings.SIMULATOR_DIR.mkdir(parents=True, exist_ok=True)
+        kept = settings.SIMULATOR_DIR / f"{settings.IB_PORT}.sqlite3"
+        processes.append(Process("simulator", simulator_command(settings.IB_PORT, kept), needed=True))
     return [
         *processes,
-        Process("work", worker_command(["backtest", "scan", "data", "report"])),
+        Process("data", worker_command(["data"])),
+        Process("work", worker_command(["backtest", "scan", "import", "report"])),
         Process("upkeep", worker_command(["maintenance", "notify"])),
         Process("beat", beat_command(settings.RUN_DIR)),
         Process("web", web_command(settings.WEB_BIND), settings.WEB_BIND),
     ]
+
+
+def _simulates() -> bool:
+    """Whether the simulated gateway belongs to what is started here: it listens on this machine alone."""
+    return settings.TRADING_MODE == "simulated" and settings.IB_HOST in ("127.0.0.1", "localhost", "::1")
 
 
 def _first_password() -> str:
