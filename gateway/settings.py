@@ -24,8 +24,10 @@ class ConnectionSettings:
     `account` may be left empty where the login has only one. A connection that is `read_only` asks for no orders, as a
     gateway with a read-only API does not answer that, and places none. A heartbeat is sent every `heartbeat_seconds`
     and answered within its deadline; so many misses in a row end the connection, so a stall is noticed after at most
-    their sum (20 s as they are). `max_clock_skew_seconds` None: 5, or none where the account is simulated, as the
-    simulator has a time of its own. `market_data_type`: 1 live, 2 frozen, 3 delayed, 4 delayed and frozen.
+    their sum (20 s as they are). A gateway that is gone is dialled at most once in `attempt_seconds`; the wait doubles
+    up to what the kind of failure allows (5 s where nothing listens), never beyond `longest_wait_seconds`.
+    `max_clock_skew_seconds` None: 5, or none where the account is simulated, as the simulator has a time of its own.
+    `market_data_type`: 1 live, 2 frozen, 3 delayed, 4 delayed and frozen.
     """
 
     host: str = "127.0.0.1"
@@ -40,6 +42,7 @@ class ConnectionSettings:
     heartbeat_seconds: float = 10.0
     heartbeat_deadline_seconds: float = 5.0
     heartbeat_misses: int = 2
+    attempt_seconds: float = 1.0
     longest_wait_seconds: float = 60.0
     max_clock_skew_seconds: float | None = None
     messages_per_second: int = 45
@@ -63,7 +66,13 @@ class ConnectionSettings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise BadInput(f"{name} must lie in {low} to {high}, not {value!r}")
-        for name in ("connect_seconds", "sync_seconds", "heartbeat_seconds", "heartbeat_deadline_seconds"):
+        for name in (
+            "connect_seconds",
+            "sync_seconds",
+            "heartbeat_seconds",
+            "heartbeat_deadline_seconds",
+            "attempt_seconds",
+        ):
             if not 0 < getattr(self, name) <= 600:
                 raise BadInput(f"{name} must be a positive number of seconds, at most 600")
         if not 1 <= self.longest_wait_seconds <= 600:

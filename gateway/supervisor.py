@@ -87,11 +87,12 @@ class Supervisor:
                 break
             failures = 0 if self._was_ready else min(failures + 1, 10)
             longest = min(EXPLANATIONS[trouble].longest_wait_seconds, self.settings.longest_wait_seconds)
-            wait = min(longest, 2.0**failures) * random.uniform(0.5, 1.0)  # nosec B311
+            least = self.settings.attempt_seconds
+            wait = min(longest, least * 2.0**failures) * random.uniform(0.5, 1.0)  # nosec B311
             self._wake.clear()
             try:
-                # At most one attempt a second, however fast it failed.
-                async with asyncio.timeout(max(wait, began + 1.0 - loop.time())):
+                # However fast it failed.
+                async with asyncio.timeout(max(wait, began + least - loop.time())):
                     await self._wake.wait()
             except TimeoutError:
                 pass

@@ -28,9 +28,16 @@ def start_gateway(**switches: Any) -> SimulatorHandle:
 
 
 def settings(gateway: Any, **changes: Any) -> ConnectionSettings:
-    """Heartbeats are a day apart unless a test asks for them."""
+    """Heartbeats are far apart unless a test asks for them, attempts close together."""
     return ConnectionSettings(
-        **{"port": gateway.port, "kind": "simulated", "library": LIBRARY, "heartbeat_seconds": 600.0, **changes}
+        **{
+            "port": gateway.port,
+            "kind": "simulated",
+            "library": LIBRARY,
+            "heartbeat_seconds": 600.0,
+            "attempt_seconds": 0.05,
+            **changes,
+        }
     )
 
 

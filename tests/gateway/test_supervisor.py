@@ -185,7 +185,7 @@ def test_one_late_heartbeat_leads_through_a_new_synchronisation(gateway):
 def test_a_gateway_that_refuses_is_dialled_once_a_second_at_most_and_found_again(gateway):
     gateway.faults.refuse()
     began = time.monotonic()
-    with Connection(settings(gateway)) as connection:
+    with Connection(settings(gateway, attempt_seconds=1.0)) as connection:
         until(lambda: connection.snapshot().attempts >= 2)
         assert connection.snapshot().attempts <= time.monotonic() - began + 1
         status = connection.snapshot()
