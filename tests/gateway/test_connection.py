@@ -137,6 +137,7 @@ def test_days_run_from_open_to_close_of_the_sessions_given(gateway, connection):
 
 
 def test_three_outcomes_of_history_are_three(gateway, connection):
+    """T10: the libraries return an empty list for all of them."""
     gateway.faults.no_data()
     assert isinstance(connection.history(MINUTES), ProvenEmpty)
     gateway.faults.pace()
@@ -309,7 +310,7 @@ def test_after_a_fork_the_child_is_told_to_open_its_own(connection):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_consumer_that_fails_ends_the_connection_and_is_heard_of(gateway):
-    """The libraries swallow what a handler raises, and the fill it was told of is lost."""
+    """T8: the libraries swallow what a handler raises, and the fill it was told of is lost."""
 
     def consume(event):
         if isinstance(event, Synchronised):
