@@ -45,10 +45,13 @@ test-exhaustive: $(VENV)/.test ## All of what `make test` takes samples of
 
 # The connection and the simulator, which must run on both client libraries and on every Python we name.
 GATEWAY_TESTS := tests/gateway $(wildcard tests/walks/test_simulator*.py)
+LIBRARIES ?= ib_insync ib_async
 test-gateway: $(VENV)/.test $(VENV)/ib_async/.installed ## The gateway's tests on ib_insync and again on ib_async
-	IB_LIBRARY=ib_insync $(PY) -m pytest $(QUICK) --numprocesses 2 --dist loadfile $(GATEWAY_TESTS)
-	PYTHONPATH="$(VENV)/ib_async" IB_LIBRARY=ib_async $(PY) -m pytest $(QUICK) --numprocesses 2 --dist loadfile \
-	  $(GATEWAY_TESTS)
+	for library in $(LIBRARIES); do \
+	  path=; test $$library = ib_insync || path="$(VENV)/ib_async"; \
+	  PYTHONPATH="$$path" IB_LIBRARY=$$library $(PY) -m pytest $(QUICK) --numprocesses 2 --dist loadfile \
+	    $(GATEWAY_TESTS) || exit 1; \
+	done
 
 POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 REDIS_URL ?= redis://127.0.0.1:6379/13

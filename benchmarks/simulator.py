@@ -1,6 +1,6 @@
 """The simulator over TCP: a trading day with 50 instruments streaming, 100 instruments of ticks, history served.
 
-python -m benchmarks.simulator [day|ticks|history]
+python -m benchmarks.simulator [day|ticks|history|connection]
 """
 
 from __future__ import annotations
@@ -138,9 +138,55 @@ def history(requests: int = 60) -> None:
     served.stop()
 
 
+def connection(instruments: int = 100, seconds: float = 20.0) -> None:
+    """What the platform's own connection takes: streaming quotes of 100 instruments, and history."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from domain.timeframe import Timeframe
+    from gateway.connection import Connection
+    from gateway.contract import Contract
+    from gateway.history import HistoryRequest
+    from gateway.settings import ConnectionSettings
+    from gateway.simulator.listings import universe
+    from gateway.simulator.server import date_of
+
+    served = Served(OPEN_NS + 1_800_000_000_000, 1.0)
+    stocks = [each for each in universe(date_of(OPEN_NS)).listings if each.contract.sec_type == "STK"][:instruments]
+    heard = [0]
+
+    def hear(event: Any) -> None:
+        heard[0] += 1
+
+    with Connection(ConnectionSettings(port=served.port, client_id=1, kind="simulated"), hear) as link:
+        link.wait_ready(30)
+        for each in stocks:
+            link.subscribe_quotes(each.contract)
+        time.sleep(3)
+        before, heard[0], used = served.used()[0], 0, time.process_time()
+        time.sleep(seconds)
+        share, server = (time.process_time() - used) / seconds, (served.used()[0] - before) / seconds
+        print(
+            f"connection: quotes of {instruments} instruments take {share:.1%} of a core here, {server:.1%} there; "
+            f"{heard[0] / seconds:,.0f} events/s"
+        )
+
+        def ask(number: int) -> int:
+            contract = Contract(con_id=stocks[number % 5].con_id, sec_type="STK", exchange="SMART")
+            end_ns = OPEN_NS - (1 + number % 24) * 86_400_000_000_000
+            return len(link.history(HistoryRequest(contract, Timeframe.M1, "5 D", end_ns=end_ns)))
+
+        for label, width in (("one after another", 1), ("20 at once", 20)):
+            with ThreadPoolExecutor(width) as pool:
+                began = time.perf_counter()
+                count = sum(pool.map(ask, range(60)))
+                took = time.perf_counter() - began
+            print(f"connection: history {label}: {count:,} bars, {count / took:,.0f} bars/s")
+    served.stop()
+
+
 if __name__ == "__main__":
-    chosen = sys.argv[1:] or ["day", "ticks", "history"]
+    chosen = sys.argv[1:] or ["day", "ticks", "history", "connection"]
     os.environ.setdefault("PYTHONPATH", str(Path.cwd()))
     for name in chosen:
-        {"day": day, "ticks": ticks, "history": history}[name]()
+        {"day": day, "ticks": ticks, "history": history, "connection": connection}[name]()
     print(f"client at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")

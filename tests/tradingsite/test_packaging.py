@@ -137,7 +137,7 @@ def test_continuous_integration_says_that_postgresql_is_left_out_and_fails_where
     )
     *made, said, last = fine.stdout.splitlines()
     always, newest = made[:3], made[3:]
-    assert always == ["make test", "make test-exhaustive", "make test-gateway"]
+    assert always == ["make test", "make test-exhaustive", "make LIBRARIES=ib_async test-gateway"]
     assert all(each.startswith("make VENV=.venv/newest ") for each in newest)
     assert (last, fine.returncode) == ("make test-faults", 0)
     assert said.startswith("The database tests ran on SQLite alone; PostgreSQL was left out: ")
