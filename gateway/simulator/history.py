@@ -65,7 +65,8 @@ def bar_dates(bars: Bars, size: BarSize, listing: Listing, date_format: int) -> 
 
 
 def serve(market: Market, request: requests.HistoricalData, now_ns: int, *, strict: bool = False) -> HistoryAnswer:
-    wish = history_request.read(request, market.find(request.contract), now_ns, strict=strict)
+    found = market.listed(request.contract, now_ns, expired=request.include_expired)
+    wish = history_request.read(request, found, now_ns, strict=strict)
     if isinstance(wish, Refusal):
         return HistoryAnswer(refusal=wish)
     if wish.what == "SCHEDULE":
@@ -219,11 +220,10 @@ def _dashed(time_ns: int, zone: str) -> str:
     return f"{date}-{clock}"
 
 
-def head_timestamp(market: Market, request: requests.HeadTimestamp) -> str | Refusal:
+def head_timestamp(market: Market, request: requests.HeadTimestamp, now_ns: int) -> str | Refusal:
     """When the first data are from: UTC text (format 1) or epoch seconds (2)."""
-    listing = history_request.the_one(
-        request.contract.symbol or str(request.contract.con_id), market.find(request.contract)
-    )
+    found = market.listed(request.contract, now_ns, expired=request.include_expired)
+    listing = history_request.the_one(request.contract.symbol or str(request.contract.con_id), found)
     if isinstance(listing, Refusal):
         return listing
     if request.what not in history_request.WHATS:
@@ -254,7 +254,8 @@ def historical_ticks(market: Market, request: requests.HistoricalTicks, now_ns: 
     """Up to 1000 ticks from `start` on, or before `end`: one for each second in which something was traded, or
     changed."""
     name = request.contract.symbol or str(request.contract.con_id)
-    listing = history_request.the_one(name, market.find(request.contract))
+    found = market.listed(request.contract, now_ns, expired=request.include_expired)
+    listing = history_request.the_one(name, found)
     if isinstance(listing, Refusal):
         return listing
     if request.what not in ("TRADES", "MIDPOINT", "BID_ASK"):

@@ -90,7 +90,7 @@ def _refusal(session: Session, request: requests.HistoricalData) -> Refusal | No
         return service_error("Trading TWS session is connected from a different IP address")
     if "history" in faults.broken_farms or not faults.connected_to_ib:
         return service_error("HMDS server disconnect occurred.  Attempting reconnection...")
-    found = simulator.market.find(request.contract)
+    found = simulator.market.listed(request.contract, simulator.now_ns(), expired=request.include_expired)
     symbol = found[0].contract.symbol if found else request.contract.symbol
     if found and symbol in settings.history_denied:
         return no_permission(found[0])
@@ -177,7 +177,7 @@ def cancel_historical_data(session: Session, request: requests.CancelHistoricalD
 def head_timestamp(session: Session, request: requests.HeadTimestamp) -> None:
     if the_listing(session, request.req_id, request.contract) is None:
         return
-    answer = history.head_timestamp(session.simulator.market, request)
+    answer = history.head_timestamp(session.simulator.market, request, session.simulator.now_ns())
     if isinstance(answer, Refusal):
         session.error(request.req_id, *answer)
         return

@@ -105,10 +105,6 @@ def unknown_query(request_id: int) -> Refusal:
     return Refusal(366, f"No historical data query found for ticker id:{request_id}")
 
 
-def not_subscribed() -> Refusal:
-    return Refusal(354, "Requested market data is not subscribed. Delayed market data is not available.")
-
-
 def invalid(cause: str) -> Refusal:
     return Refusal(321, f"Error validating request.-'bH' : cause - {cause}")
 

@@ -67,6 +67,11 @@ class Market:
             candidates = self._by_symbol.get(name.upper(), [])
         return [_as_asked(listing, contract) for listing in candidates if _matches(listing.contract, contract, listing)]
 
+    def listed(self, contract: Contract, now_ns: int, *, expired: bool = False) -> list[Listing]:
+        """What a request finds: those of `find` that still trade, unless it asks for `expired` ones too."""
+        found = self.find(contract)
+        return found if expired else [listing for listing in found if not self.is_expired(listing.con_id, now_ns)]
+
     def search(self, pattern: str) -> list[Listing]:
         """Stocks, indexes and pairs whose symbol begins with `pattern`, then those of which a word of the name does."""
         wanted = pattern.strip().upper()

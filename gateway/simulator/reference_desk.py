@@ -23,7 +23,7 @@ def the_listing(session: Session, request_id: int, contract: Contract) -> Listin
     if "secdef" in session.simulator.faults.broken_farms:
         session.error(request_id, 200, _NO_DEFINITION)
         return None
-    found = session.simulator.market.find(contract)
+    found = session.simulator.market.listed(contract, session.simulator.now_ns())
     if len(found) == 1:
         return found[0]
     text = "The contract description specified for " + (contract.symbol or str(contract.con_id)) + " is ambiguous."
@@ -37,7 +37,7 @@ def contract_details(session: Session, request: requests.ContractDetails) -> Non
     if "secdef" in simulator.faults.broken_farms:
         session.error(request.req_id, 200, _NO_DEFINITION)
         return
-    found = simulator.market.find(request.contract)
+    found = simulator.market.listed(request.contract, simulator.now_ns(), expired=request.include_expired)
     if not found:
         session.error(request.req_id, 200, _NO_DEFINITION)
         return

@@ -359,8 +359,8 @@ def test_the_table_of_durations_binds_only_where_it_is_asked_to():
 def test_the_head_is_when_trading_began(date_format, text):
     contract = Contract(symbol="AAPL", sec_type="STK", exchange="SMART", currency="USD")
     wish = requests.HeadTimestamp(1, contract, False, False, "TRADES", date_format)
-    assert head_timestamp(market(), wish) == text
-    assert head_timestamp(market(), wish._replace(use_rth=True, date_format=1)) == "20050103-14:30:00"
+    assert head_timestamp(market(), wish, NOW) == text
+    assert head_timestamp(market(), wish._replace(use_rth=True, date_format=1), NOW) == "20050103-14:30:00"
 
 
 def tick_wish(**changes) -> requests.HistoricalTicks:

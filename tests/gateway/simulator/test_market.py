@@ -89,6 +89,11 @@ def test_futures_of_one_root_stand_apart_by_their_carry_and_end():
     assert market().session(near.con_id, after, True) is None
     assert market().is_expired(near.con_id, after)
     assert not market().is_expired(near.con_id, NOON)
+    wish = Contract(symbol="ES", sec_type="FUT", exchange="CME")
+    still, ever = market().listed(wish, after), market().listed(wish, after, expired=True)
+    assert near in ever
+    assert near not in still
+    assert {each.con_id for each in still} < {each.con_id for each in ever}
     with pytest.raises(BadInput, match="ESZ6"):
         market().next_open(near.con_id, after, True)
 
