@@ -17,11 +17,6 @@ class State(StrEnum):
     STALE = "stale"
     """A heartbeat was not answered: no new orders."""
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether the gateway is there to be asked."""
-        return self in (State.SYNCING, State.READY, State.DEGRADED)
-
 
 class Signal(StrEnum):
     DIAL = "dial"

@@ -81,16 +81,6 @@ def cut(tape: Tape, listing: Listing, size: BarSize, use_rth: bool, start_ns: in
     return Bars(begins, rows.end[last], day[last], open_, high, low, close, volume, average, count)
 
 
-def bucket_start(size: BarSize, now_ns: int, table: SessionTable) -> int:
-    """Not after the start of the bar that holds `now_ns`, nor a bar before."""
-    row = max(int(np.searchsorted(table.open, now_ns, side="right")) - 1, 0)
-    if size.is_intraday:
-        step, offset = size.seconds * SECOND_NS, int(table.utc_offset[row])
-        return max((now_ns + offset) // step * step - offset, int(table.open[row]))
-    periods = _period(size, table.label)
-    return int(table.open[int(np.searchsorted(periods, periods[row]))])
-
-
 # Pieces
 
 

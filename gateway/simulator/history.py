@@ -1,4 +1,4 @@
-"""What the history service answers: bars, the bar that is forming, head time stamps, schedules, ticks of the past."""
+"""What the history service answers: bars, head time stamps, schedules, ticks of the past."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from domain.bars import Floats
 from domain.sessions import Days
 from domain.timeframe import DAY_NS, SECOND_NS
 from gateway.simulator import history_request, requests, wire_times
-from gateway.simulator.bar_sizes import DAY, BarSize, bar_size
-from gateway.simulator.cutting import Bars, bucket_start, cut
+from gateway.simulator.bar_sizes import DAY, BarSize
+from gateway.simulator.cutting import Bars, cut
 from gateway.simulator.history_request import Refusal, Wish
 from gateway.simulator.market import Market
 from gateway.simulator.records import Listing
@@ -104,19 +104,6 @@ def bars_between(
         return bars
     nothing = np.full(len(bars), -1.0 if side != "TRADES" else 0.0)
     return replace(bars, volume=nothing, average=nothing, trades=nothing)
-
-
-def forming_bar(
-    market: Market, listing: Listing, size: BarSize | str, what: str, use_rth: bool, now_ns: int
-) -> Bars | None:
-    """The bar that holds what happened just before now, as one row; None where nothing did: shut, or not begun."""
-    wanted = size if isinstance(size, BarSize) else bar_size(size)
-    if wanted is None or market.session(listing.con_id, now_ns - 1, not use_rth) is None:
-        return None
-    table = listing.regular if use_rth else listing.trading
-    start_ns = bucket_start(wanted, now_ns - 1, table)
-    bars = bars_between(market, listing, wanted, what, use_rth, start_ns, now_ns, now_ns)
-    return bars.take(slice(-1, None)) if len(bars) else None
 
 
 def five_second_bars(market: Market, listing: Listing, what: str, use_rth: bool, after_ns: int, until_ns: int) -> Bars:

@@ -31,7 +31,3 @@ def test_every_state_can_come_back_to_ready(state):
 
 def test_the_table_names_only_changes():
     assert all(before is not now for (before, _), now in TRANSITIONS.items() if before is not State.DOWN)
-
-
-def test_nothing_is_asked_of_a_gateway_that_is_not_there():
-    assert {state for state in State if state.is_connected} == {State.SYNCING, State.READY, State.DEGRADED}

@@ -16,7 +16,6 @@ from gateway.simulator.history import (
     HistoryAnswer,
     Ticks,
     five_second_bars,
-    forming_bar,
     head_timestamp,
     historical_ticks,
     serve,
@@ -177,28 +176,6 @@ def test_trades_are_adjusted_for_splits_that_are_known_and_no_others():
     late = served(listing, "1 day", "5 D", now_ns=after).bars
     np.testing.assert_allclose(late.close[:4], early.close[1:] / split.new_per_old, atol=1e-4)
     np.testing.assert_allclose(late.volume[:4], early.volume[1:] * split.new_per_old, atol=1)
-
-
-def test_the_forming_bar_is_the_last_one_of_the_history_and_grows():
-    listing = the("AAPL")
-    now = ns("2026-11-25T16:02:31")
-    bars = served(listing, "5 mins", "1 D", now_ns=now).bars
-    forming = forming_bar(market(), listing, "5 mins", "TRADES", True, now)
-    for name in (*NUMBERS, "start", "end"):
-        assert getattr(forming, name)[0] == getattr(bars, name)[-1]
-    assert forming.start[0] == ns("2026-11-25T16:00:00")
-    assert forming.end[0] == now
-    later = forming_bar(market(), listing, "5 mins", "TRADES", True, now + 60 * SECOND)
-    assert later.start[0] == forming.start[0]
-    assert later.volume[0] > forming.volume[0]
-    for size in ("1 day", "1W", "1M", "4 hours"):
-        whole = served(listing, size, "1 M", now_ns=now).bars
-        forming = forming_bar(market(), listing, size, "TRADES", True, now)
-        assert (forming.close[0], forming.day[0]) == (whole.close[-1], whole.day[-1])
-        if size != "1M":
-            assert (forming.open[0], forming.volume[0]) == (whole.open[-1], whole.volume[-1])
-    assert forming_bar(market(), listing, "5 mins", "TRADES", True, ns("2026-11-25T22:00")) is None
-    assert forming_bar(market(), listing, "5 mins", "TRADES", False, ns("2026-11-25T22:00")) is not None
 
 
 def test_five_second_bars_come_once_each_whoever_asks_when():
