@@ -232,13 +232,14 @@ def began(length: Duration, size: BarSize, table: SessionTable, end_ns: int) -> 
         return int(table.open[max(row - length.number + 1, 0)])
     last = np.datetime64((end_ns + int(table.utc_offset[row])) // DAY_NS, "D")
     if length.unit == "W":
-        first = last - 7 * length.number
+        first = last - np.timedelta64(7 * length.number, "D")
     else:
         months = length.number * (12 if length.unit == "Y" else 1)
-        month = last.astype("datetime64[M]") - months
+        month = last.astype("datetime64[M]") - np.timedelta64(months, "M")
         # The day of the month, or its last where it is shorter.
         day_of_month = last - last.astype("datetime64[M]").astype("datetime64[D]")
-        first = min(month.astype("datetime64[D]") + day_of_month, (month + 1).astype("datetime64[D]") - 1)
+        month_end = (month + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
+        first = min(month.astype("datetime64[D]") + day_of_month, month_end)
     begins = int(np.searchsorted(table.label, first.astype(np.int64), side="right"))
     return int(table.open[min(begins, row)])
 

@@ -39,7 +39,7 @@ class State:
         self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=0.2, check_same_thread=False)
         try:
             self._open()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the second where SQLite quotes the damage
             self._connection.close()
             raise BadInput(f"state file {self.path}: {_said(error)}") from error
         except BadInput:

@@ -60,6 +60,7 @@ def test_a_symbol_comes_back_as_the_platform_writes_it():
         con_id=st.integers(0, 2**31),
         symbol=st.text("ABC .", max_size=8),
         strike=st.floats(0, 1e6),
+        right=st.sampled_from(["", "C", "P"]),
         exchange=st.sampled_from(["SMART", ""]),
     )
 )
