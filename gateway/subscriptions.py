@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ from gateway.translate import SECOND_NS
 NAN = float("nan")
 
 
-class Subscription:
+class Subscription(ABC):
     """`number` names it for its whole life; `request_id` in the session of now, 0 while it is not asked for."""
 
     code_of_delayed: ClassVar[frozenset[int]] = frozenset()
@@ -35,11 +36,11 @@ class Subscription:
         self.request_id = 0
         self.last_data = 0.0
 
-    def ask(self, requests: Any, library: Library, request_id: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def ask(self, requests: Any, library: Library, request_id: int) -> None: ...
 
-    def cancel(self, requests: Any, request_id: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def cancel(self, requests: Any, request_id: int) -> None: ...
 
 
 _PRICES = {1: "bid", 66: "bid", 2: "ask", 67: "ask", 4: "last", 68: "last"}
