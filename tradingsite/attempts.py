@@ -8,7 +8,8 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -234,21 +235,31 @@ def explain(error: BaseException) -> str:
 
 @contextmanager
 def memory_limit(megabytes: int) -> Iterator[None]:
-    """MemoryError instead of a machine without memory, where the system can say so (not on macOS). 0: no limit."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    """MemoryError in the block that takes this much more than its process holds, instead of a machine without memory.
+
+    Linux alone can say so. The limit is the whole process's, so it is set only on the main thread: runs that share a
+    process (the data worker's threads) would take the limit away from each other, or leave it behind. 0: no limit.
+    """
+    if not megabytes or platform.system() != "Linux" or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    if not megabytes or platform.system() != "Linux":
-        yield
-        return
-    limit = megabytes * 1_000_000
-    hard = before[1] if before[1] == resource.RLIM_INFINITY else min(limit, before[1])
-    with suppress(ValueError):
-        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else hard, before[1]))
+    import resource  # not on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = _data_bytes() + megabytes * 1_000_000
+    for given in (soft, hard):
+        if given != resource.RLIM_INFINITY:
+            limit = min(limit, given)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, before)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _data_bytes() -> int:
+    """What RLIMIT_DATA counts of this process now."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1_024
+    return 0

@@ -1,6 +1,7 @@
 """An attempt: a cancel, a lost row and a worker's end reach the work, and its row says how it went."""
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -114,6 +115,27 @@ def test_a_run_that_wants_more_memory_than_it_may_have_fails_and_the_next_is_wel
     greedy.refresh_from_db()
     assert greedy.error == "it needed more than 1500 MB; raise RUN_MEMORY_MB or ask for fewer bars"
     assert state_of(modest) == "succeeded"
+
+
+def test_what_the_process_held_before_is_not_counted_as_the_run_s(db, settings):
+    settings.RUN_MEMORY_MB = 300
+    held = bytearray(400_000_000)
+    run = queued()
+    attempts.perform(BarImport, run.pk, lambda attempt: bytearray(100_000_000) and None)
+    assert (state_of(run), len(held)) == ("succeeded", 400_000_000)
+
+
+def test_a_run_that_shares_its_process_with_others_leaves_the_limit_of_the_process_alone(db):
+    seen = []
+
+    def work():
+        with attempts.memory_limit(1):
+            seen.append(resource.getrlimit(resource.RLIMIT_DATA))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(20)
+    assert seen == [resource.getrlimit(resource.RLIMIT_DATA)]
 
 
 def test_a_run_whose_worker_is_told_to_end_is_given_to_another(db):
