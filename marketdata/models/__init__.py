@@ -1,0 +1,53 @@
+"""The tables of market data: what there is and is held (`catalogue`), and how it is fetched (`loads`)."""
+
+from marketdata.models.catalogue import (
+    Bar,
+    BarFile,
+    BarImport,
+    CorporateAction,
+    Instrument,
+    Watchlist,
+    WatchlistMember,
+    What,
+)
+from marketdata.models.loads import (
+    Fetch,
+    GatewayQuestion,
+    Halt,
+    HeadTime,
+    InstrumentDetails,
+    LoadPlan,
+    LoadRun,
+    PacingBudget,
+    PacingSlot,
+    ProvenRange,
+    QualityNote,
+    RequestLength,
+    Restatement,
+    TapeCheck,
+)
+
+__all__ = [
+    "Bar",
+    "BarFile",
+    "BarImport",
+    "CorporateAction",
+    "Fetch",
+    "GatewayQuestion",
+    "Halt",
+    "HeadTime",
+    "Instrument",
+    "InstrumentDetails",
+    "LoadPlan",
+    "LoadRun",
+    "PacingBudget",
+    "PacingSlot",
+    "ProvenRange",
+    "QualityNote",
+    "RequestLength",
+    "Restatement",
+    "TapeCheck",
+    "Watchlist",
+    "WatchlistMember",
+    "What",
+]
