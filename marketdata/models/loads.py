@@ -34,7 +34,7 @@ class Mode(models.TextChoices):
 
 
 class LoadPlan(models.Model):
-    """What is to be held without anybody asking: a watchlist's bars of one timeframe. `next_run_at` null: not planned."""
+    """A watchlist's bars of one timeframe, to be held without anybody asking. `next_run_at` null: none planned."""
 
     name = models.CharField(max_length=64, unique=True)
     watchlist = models.ForeignKey(Watchlist, on_delete=models.PROTECT, related_name="load_plans")
