@@ -20,7 +20,7 @@ IB_ZONE = "America/New_York"
 NAN = float("nan")
 _UNSET = 1.7e308
 
-_SEC_TYPES = {
+SEC_TYPES = {
     InstrumentKind.STOCK: "STK",
     InstrumentKind.ETF: "STK",
     InstrumentKind.FOREX: "CASH",
@@ -74,7 +74,7 @@ def contract_for(
     contract = Contract(
         con_id=con_id,
         symbol=symbol,
-        sec_type=_SEC_TYPES[kind],
+        sec_type=SEC_TYPES[kind],
         expiry=expiry,
         multiplier=multiplier,
         exchange=exchange,

@@ -22,6 +22,7 @@ from gateway.simulator.listings import Universe, con_id_of, plain_stock, univers
 from gateway.simulator.market import Market
 from gateway.simulator.records import NAN, Listing
 from gateway.simulator.server import date_of
+from gateway.translate import SEC_TYPES
 from marketdata import calendars, store
 from marketdata.errors import StoreError
 from marketdata.models import BarFile, Instrument, What
@@ -29,13 +30,6 @@ from marketdata.services import actions_of
 
 log = logging.getLogger(__name__)
 
-_SEC_TYPES = {
-    InstrumentKind.STOCK: "STK",
-    InstrumentKind.ETF: "STK",
-    InstrumentKind.FOREX: "CASH",
-    InstrumentKind.FUTURE: "FUT",
-    InstrumentKind.INDEX: "IND",
-}
 _COMMISSIONS = {
     InstrumentKind.STOCK: IB_FIXED,
     InstrumentKind.ETF: IB_FIXED,
@@ -83,7 +77,7 @@ def listing_of(instrument: Instrument, known: Universe) -> Listing:
 
 def _made(instrument: Instrument, kind: InstrumentKind) -> Listing:
     hours = calendars.sessions(instrument.calendar)
-    sec_type = _SEC_TYPES[kind]
+    sec_type = SEC_TYPES[kind]
     multiplier = float(instrument.multiplier)
     contract = Contract(
         con_id=instrument.con_id or con_id_of(f"{sec_type} {instrument.symbol} {instrument.exchange}"),
@@ -115,7 +109,7 @@ def _made(instrument: Instrument, kind: InstrumentKind) -> Listing:
 
 def _is_same(listing: Listing, instrument: Instrument, kind: InstrumentKind) -> bool:
     contract = listing.contract
-    if contract.sec_type != _SEC_TYPES[kind] or kind is InstrumentKind.FUTURE:
+    if contract.sec_type != SEC_TYPES[kind] or kind is InstrumentKind.FUTURE:
         return False
     if kind is InstrumentKind.FOREX:
         names = {contract.local_symbol, contract.local_symbol.replace(".", ""), contract.symbol}
