@@ -1,7 +1,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from marketdata import uploads
+from marketdata import tapecheck, uploads
 from marketdata.models import BarImport
 from tradingsite import attempts
 from tradingsite.queues import limits
@@ -10,6 +10,11 @@ from tradingsite.queues import limits
 @shared_task(**limits("maintenance"))
 def tidy_uploads() -> None:
     uploads.remove_old(timezone.now())
+
+
+@shared_task(**limits("maintenance"))
+def compare_tape() -> None:
+    tapecheck.check_tape(timezone.now())
 
 
 @shared_task(**limits("import"))

@@ -20,6 +20,9 @@ TICKS = {
     "watch links": Tick(
         "reports.tasks.watch_links", 30, "makes an alert where a connection to the gateway is down for long"
     ),
+    "compare the tape": Tick(
+        "marketdata.tasks.compare_tape", 3600, "compares settled days of the live tape with the history that came later"
+    ),
     "tidy uploads": Tick("marketdata.tasks.tidy_uploads", 6 * 3600, "removes uploads whose import ended a week ago"),
     "tidy runs": Tick("strategies.tasks.tidy_runs", 6 * 3600, "removes what killed backtests half wrote"),
     "tidy up": Tick("tradingsite.tasks.tidy", 6 * 3600, "removes expired sessions, tokens and answered requests"),
