@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from marketdata.moments import as_ns
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -52,7 +53,7 @@ def main(symbols: int = 20, years: int = 10) -> None:
     size = f"{file.rows:,} rows, {file.bytes / 1e6:.2f} MB"
     print(f"symbol-year of minutes: {size}, made and written in {wrote * 1e3:.0f} ms")
 
-    first, start = instruments[0], store.as_ns(file.start)
+    first, start = instruments[0], as_ns(file.start)
     end = start + 365 * 86_400_000_000_000
     for label, forget in (("first read (SHA-256 too)", True), ("read again (page checksums)", False)):
         times = []

@@ -127,6 +127,11 @@ class BarSeries:
         hi = len(self) if end_ns is None else int(np.searchsorted(self.start, end_ns))
         return self[lo:hi]
 
+    def without(self, rows: NDArray[np.int64]) -> BarSeries:
+        """A copy that lacks these rows."""
+        columns: dict[str, Any] = {name: np.delete(getattr(self, name), rows) for name in COLUMNS}
+        return replace(self, **columns)
+
     def content_hash(self) -> str:
         """SHA-256 over timeframe, adjustment and all columns: equal bars, equal hash, on every machine."""
         digest = hashlib.sha256(f"{self.timeframe}|{self.adjustment}|{len(self)}".encode())

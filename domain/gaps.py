@@ -29,6 +29,8 @@ class GapClass(IntEnum):
     AFTER_DELISTING = 2
     HALT = 3
     NO_TRADES = 4
+    NO_PERMISSION = 5
+    FAILED = 6
 
     @property
     def label(self) -> str:
@@ -69,7 +71,10 @@ class Gaps:
 
     def only(self, *reasons: GapClass) -> Gaps:
         """The gaps of these classes; the counts stay those of the whole range."""
-        rows = np.isin(self.reason, reasons)
+        return self.where(np.isin(self.reason, reasons))
+
+    def where(self, rows: NDArray[np.bool_]) -> Gaps:
+        """The gaps of these rows; the counts stay those of the whole range."""
         return Gaps(self.start[rows], self.end[rows], self.missing[rows], self.reason[rows], self.expected, self.held)
 
 

@@ -15,6 +15,7 @@ from marketdata import store
 from marketdata.barfile import as_table, encode_bars
 from marketdata.errors import NoBarsInRange
 from marketdata.models import BarFile, Instrument
+from marketdata.moments import as_ns
 from tradingsite.exports import write_csv
 
 # Nanoseconds since 1970 fit an int64 between these years.
@@ -60,9 +61,9 @@ def _enough(rows: list[BarFile], start_ns: int | None, end_ns: int | None, limit
     counted = 0
     for row in rows:
         if counted > limit:
-            first = store.as_ns(row.start)
+            first = as_ns(row.start)
             return first if end_ns is None or first < end_ns else end_ns
-        if start_ns is None or store.as_ns(row.start) >= start_ns:
+        if start_ns is None or as_ns(row.start) >= start_ns:
             counted += row.rows
     return end_ns
 

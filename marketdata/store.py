@@ -13,7 +13,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -25,14 +25,15 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from domain.bars import COLUMNS, Adjustment, BarSeries, merge
+from domain.bars import COLUMNS, Adjustment, BarSeries, Times, merge
 from domain.errors import BadInput
 from domain.sessions import SessionTable
 from domain.timeframe import Timeframe
 from marketdata.barfile import encode_bars
 from marketdata.errors import CorruptBarFile, NoBarsInRange, StoreUnavailable
 from marketdata.folders import Folder, open_folder
-from marketdata.models import BarFile, Instrument, What
+from marketdata.models import BarFile, Fetch, Instrument, What
+from marketdata.moments import as_datetime, as_ns
 from marketdata.verification import QUARANTINE, load_file
 
 _ATTEMPTS = 200
@@ -54,10 +55,13 @@ class WriteReport(NamedTuple):
 
 
 class BarWrite(NamedTuple):
+    """`replace`: these bars are the whole series from now on; the others of its files go."""
+
     instrument: Instrument
     series: BarSeries
     source: str
     what: str = What.TRADES
+    replace: bool = False
 
 
 class Coverage(NamedTuple):
@@ -76,7 +80,7 @@ class Coverage(NamedTuple):
 
 
 class _Staged(NamedTuple):
-    """A file that is written and not yet committed. `held` None: the partition is new."""
+    """A file that is written and not yet committed. `held` None: the partition is new; no `fields`: it goes."""
 
     key: dict[str, Any]
     held: BarFile | None
@@ -96,8 +100,11 @@ def write_bars(*, instrument: Instrument, series: BarSeries, what: str = What.TR
     return write_all([BarWrite(instrument, series, source, what)])[0]
 
 
-def write_all(writes: Sequence[BarWrite]) -> list[WriteReport]:
-    """Merge several series in one commit: all of them or none. One report each; `write_bars` tells the rest."""
+def write_all(writes: Sequence[BarWrite], along: Callable[[], None] | None = None) -> list[WriteReport]:
+    """Merge several series in one commit: all of them or none. One report each; `write_bars` tells the rest.
+
+    `along` writes rows in the same transaction; it may be called more than once, what it wrote before being undone.
+    """
     for write in writes:
         write.series.check()
         if write.what not in What.values:
@@ -111,7 +118,7 @@ def write_all(writes: Sequence[BarWrite]) -> list[WriteReport]:
             _discard(folder, staged)
             raise
         try:
-            _commit(staged)
+            _commit(staged, along)
         except _LostRace:
             _discard(folder, staged)
             time.sleep(secrets.randbelow(5000 * min(attempt + 1, 20)) / 1e6)
@@ -151,6 +158,21 @@ def read_bars(
             held=f"{min(row.start for row in same):%Y-%m-%d} to {max(row.end for row in same):%Y-%m-%d}",
         )
     return bars
+
+
+def read_starts(
+    instrument: Instrument, timeframe: Timeframe, what: str, adjustment: Adjustment, start_ns: int, end_ns: int
+) -> Times:
+    """Starts of the bars held in [start_ns, end_ns) of one basis; files out of service hold none. Raises StoreError."""
+    rows = BarFile.objects.of_series(instrument, timeframe, what).filter(adjustment=adjustment, quarantined=None)
+    folder = bars_folder()
+    found = []
+    for row in rows.order_by("partition"):
+        if _overlaps(row, start_ns, end_ns):
+            with suppress(CorruptBarFile):
+                found.append(load_file(folder, row).start)
+    starts = np.concatenate(found) if found else np.empty(0, np.int64)
+    return starts[slice(*np.searchsorted(starts, (start_ns, end_ns)))]
 
 
 def _join(pieces: Iterable[BarSeries], rows: int, empty: BarSeries) -> BarSeries:
@@ -218,6 +240,7 @@ def sweep(*, older_than_seconds: float = 3600) -> list[str]:
     old = [entry.path for entry in folder.entries() if entry.age_seconds >= older_than_seconds]
     # After the listing, so that a file committed in between is seen as named.
     named = set(BarFile.objects.values_list("path", flat=True))
+    named.update(Fetch.objects.exclude(staged="").exclude(load_run__state="cancelled").values_list("staged", flat=True))
     removed = [path for path in old if path not in named and not path.startswith(QUARANTINE + "/")]
     for path in removed:
         folder.remove(path)
@@ -239,24 +262,29 @@ def _folder(url: str) -> Folder:
 def _stage(folder: Folder, write: BarWrite, staged: list[_Staged]) -> WriteReport:
     """Write the files that the merge needs and append them to `staged`."""
     added = changed = unchanged = files = lost = 0
-    for partition, part in _partitions(write.series):
-        key = {
-            "instrument": write.instrument,
-            "timeframe": str(part.timeframe),
-            "what": str(write.what),
-            "adjustment": str(part.adjustment),
-            "partition": partition,
-        }
+    series = {
+        "instrument": write.instrument,
+        "timeframe": str(write.series.timeframe),
+        "what": str(write.what),
+        "adjustment": str(write.series.adjustment),
+    }
+    partitions = _partitions(write.series)
+    for partition, part in partitions:
+        key = series | {"partition": partition}
         held = BarFile.objects.filter(**key).first()
         base, lost_here = _held_bars(folder, held)
-        merged = part if base is None else merge([base, part])
+        merged = part if base is None or write.replace else merge([base, part])
         counts = _compare(base, part)
         added, changed, unchanged = added + counts[0], changed + counts[1], unchanged + counts[2]
         lost += lost_here
-        if base is not None and counts[:2] == (0, 0):
+        if base is not None and counts[:2] == (0, 0) and len(merged) == len(base):
             continue
         staged.append(_write_file(folder, key, held, merged, write.source))
         files += 1
+    if write.replace:
+        kept = [partition for partition, _part in partitions]
+        for row in BarFile.objects.filter(**series).exclude(partition__in=kept):
+            staged.append(_Staged(series | {"partition": row.partition}, row, {}))
     return WriteReport(added, changed, unchanged, files, lost)
 
 
@@ -278,8 +306,8 @@ def _write_file(folder: Folder, key: dict[str, Any], held: BarFile | None, bars:
     fields = {
         "version": version,
         "path": path,
-        "start": _as_datetime(int(bars.start[0])),
-        "end": _as_datetime(int(bars.end[-1]), up=True),
+        "start": as_datetime(int(bars.start[0])),
+        "end": as_datetime(int(bars.end[-1]), up=True),
         "rows": len(bars),
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -290,15 +318,15 @@ def _write_file(folder: Folder, key: dict[str, Any], held: BarFile | None, bars:
     return _Staged(key, held, fields)
 
 
-def _commit(staged: Sequence[_Staged]) -> None:
+def _commit(staged: Sequence[_Staged], along: Callable[[], None] | None) -> None:
     """Switch all rows or none. Rows are taken in one order, so that two commits cannot wait for each other."""
-    if not staged:
+    if not staged and along is None:
         return
     with transaction.atomic():
-        for each in sorted(staged, key=lambda one: str(one.fields["path"])):
+        for each in sorted(staged, key=lambda one: (one.key["instrument"].pk, *list(one.key.values())[1:])):
             if each.held is not None:
                 rows = BarFile.objects.filter(pk=each.held.pk, version=each.held.version)
-                if not rows.update(**each.fields, updated=timezone.now()):
+                if not (rows.update(**each.fields, updated=timezone.now()) if each.fields else rows.delete()[0]):
                     raise _LostRace
                 continue
             try:
@@ -308,12 +336,15 @@ def _commit(staged: Sequence[_Staged]) -> None:
                 if BarFile.objects.filter(**each.key).exists():
                     raise _LostRace from None
                 raise
+        if along is not None:
+            along()
 
 
 def _discard(folder: Folder, staged: Iterable[_Staged]) -> None:
     for each in staged:
-        with suppress(OSError):  # left to `sweep`
-            folder.remove(each.fields["path"])
+        if each.fields:
+            with suppress(OSError):  # left to `sweep`
+                folder.remove(each.fields["path"])
 
 
 def _held_bars(folder: Folder, row: BarFile | None) -> tuple[BarSeries | None, int]:
@@ -378,16 +409,6 @@ def choose_basis(
 
 def _overlaps(row: BarFile, start_ns: int | None, end_ns: int | None) -> bool:
     return (start_ns is None or as_ns(row.end) > start_ns) and (end_ns is None or as_ns(row.start) < end_ns)
-
-
-def _as_datetime(ns: int, up: bool = False) -> dt.datetime:
-    """Rounded outwards to the microsecond that a database keeps."""
-    whole, rest = divmod(ns, 1000)
-    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=whole + (up and rest > 0))
-
-
-def as_ns(moment: dt.datetime) -> int:
-    return (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1) * 1000
 
 
 def _text(ns: int | None, otherwise: str) -> str:

@@ -7,11 +7,13 @@ import logging
 from contextlib import suppress
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from domain.bars import Adjustment, BarSeries
 from domain.errors import BadInput
 from domain.timeframe import Timeframe
+from marketdata import proofs
 from marketdata.barfile import decode_bars
 from marketdata.errors import CorruptBarFile, StoreUnavailable
 from marketdata.folders import Folder
@@ -68,7 +70,13 @@ def _quarantine(folder: Folder, row: BarFile, fault: str) -> CorruptBarFile:
     """Take a damaged file out of service; returns the error to raise."""
     _verified.pop(f"{folder.url}/{row.path}", None)
     marked = BarFile.objects.filter(pk=row.pk, path=row.path, quarantined=None)
-    if marked.update(quarantined=timezone.now(), fault=fault[:300]):
+    with transaction.atomic():
+        is_ours = marked.update(quarantined=timezone.now(), fault=fault[:300])
+        if is_ours:  # its bars are missing now, whatever IB said of the others
+            proofs.forget(
+                instrument=row.instrument, timeframe=row.timeframe, what=row.what, start=row.start, end=row.end
+            )
+    if is_ours:
         with suppress(FileNotFoundError):
             folder.move(row.path, f"{QUARANTINE}/{row.path.replace('/', '_')}")
         log.error("bars: %s quarantined: %s", row.path, fault)

@@ -134,6 +134,9 @@ class Backtest(Run):
     max_drawdown = models.FloatField(null=True, blank=True)
     sharpe = models.FloatField(null=True, blank=True)
     trades = models.PositiveIntegerField(null=True, blank=True)
+    restated = models.DateTimeField(
+        null=True, blank=True, help_text="when the bars it was made on were replaced; run it again to see what changed"
+    )
 
     objects = querysets.BacktestQuerySet.as_manager()
 

@@ -19,12 +19,15 @@ from django.utils import timezone
 
 from domain.errors import BadInput
 from tradingsite import logs
-from tradingsite.runs import R, Run, claim, finish, give_back, own
+from tradingsite.runs import R, Run, claim, finish, give_back, give_way, own, send
 from tradingsite.scrubbing import scrub_text
 
 BEAT_SECONDS = 2.0
 LOG_TAIL_CHARACTERS = 8_000
 ERROR_CHARACTERS = 4_000
+
+worker_ends = threading.Event()
+"""Set where this process is a worker that was told to end: work on its threads, which no signal reaches, gives way."""
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,18 @@ class WorkerEnding(KeyboardInterrupt):
 
 class RunLost(KeyboardInterrupt):
     """This process was taken for dead and its run given to another: leave everything as it is."""
+
+
+class GiveWay(KeyboardInterrupt):
+    """This attempt ends well and its run goes on later: it waits for something (`reason`), or lets others go first.
+
+    The attempt is not counted. `at_once`: a worker is told now, not at the next round of the sweep's.
+    """
+
+    def __init__(self, reason: str, *, at_once: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.at_once = at_once
 
 
 class Attempt:
@@ -66,6 +81,10 @@ class Attempt:
     def write(self, line: str) -> None:
         """Add a line to the log tail that the row shows."""
         self._log = f"{self._log}{scrub_text(line)}\n"[-LOG_TAIL_CHARACTERS:]
+
+    @property
+    def progress(self) -> float:
+        return self._progress
 
     @property
     def log_tail(self) -> str:
@@ -151,6 +170,10 @@ def _attempt(attempt: Attempt) -> Iterator[Attempt]:
     except RunLost:
         log.warning("run %s: taken over by another process", run.run_id)
         raise
+    except GiveWay as way:
+        give_way(run, way.reason, log_tail=attempt.log_tail, progress=attempt.progress)
+        if way.at_once:
+            send(run)
     except WorkerEnding:
         log.warning("run %s: given back, its worker is told to end", run.run_id)
         give_back(run, timezone.now(), own(run))

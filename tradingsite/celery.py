@@ -97,6 +97,13 @@ def _start_beating(sender: Any, **_: Any) -> None:
     signals.worker_shutting_down.connect(lambda **_: stop.set(), weak=False)
 
 
+@signals.worker_shutting_down.connect
+def _tell_threads(**_: Any) -> None:
+    from tradingsite import attempts
+
+    attempts.worker_ends.set()
+
+
 @signals.worker_shutdown.connect
 def _say_goodbye(sender: Any, **_: Any) -> None:
     queues = sorted(sender.app.amqp.queues.consume_from)

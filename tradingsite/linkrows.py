@@ -56,6 +56,11 @@ def standings(now: datetime | None = None) -> list[Standing]:
     return [standing_of(role, rows.get(role), now) for role in roles]
 
 
+def standing(role: str) -> Standing:
+    """Of one role, now."""
+    return standing_of(role, GatewayLink.objects.filter(role=role).first(), timezone.now())
+
+
 def standing_of(role: str, row: GatewayLink | None, now: datetime) -> Standing:
     start = _START.get(role, "start the process that holds it")
     off, down = GatewayLink.State.OFF, GatewayLink.State.DOWN

@@ -55,6 +55,12 @@ class Run(models.Model):
     queue: ClassVar[str]
     task: ClassVar[str]
     """Name of the Celery task that takes this row's id."""
+    max_attempts: ClassVar[int] = MAX_ATTEMPTS
+
+    @property
+    def message_priority(self) -> int:
+        """Which of a queue's messages a worker takes first: 0, 3, 6 or 9, the smaller the sooner."""
+        return 0
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     state = models.CharField(max_length=9, choices=State.choices, default=State.QUEUED)
@@ -74,6 +80,7 @@ class Run(models.Model):
     heartbeat = models.DateTimeField(null=True, blank=True)
     cancel_requested = models.DateTimeField(null=True, blank=True)
     progress = models.FloatField(default=0.0, help_text="share done, 0 to 1")
+    waits_for = models.CharField(max_length=200, blank=True, help_text="why it is queued; empty: for a worker")
     error = models.TextField(blank=True)
     log_tail = models.TextField(blank=True)
     config = models.JSONField(default=dict, help_text="everything that decides the result")
@@ -138,7 +145,13 @@ def send(run: Run) -> bool:
     from tradingsite.celery import app
 
     try:
-        app.send_task(run.task, args=[str(run.pk)], queue=run.queue, expires=RESEND_SECONDS)
+        app.send_task(
+            run.task,
+            args=[str(run.pk)],
+            queue=run.queue,
+            priority=run.message_priority,
+            expires=RESEND_SECONDS,
+        )
     except (QueueError, OSError) as error:
         log.warning("run %s: the queue is out of reach (%s); it will be told later", run.run_id, error)
         return False
@@ -153,7 +166,7 @@ def claim(model: type[R], pk: Any) -> R | None:
     """Begin an attempt at a queued run; None where it is not queued (any more): the message came twice or too late."""
     now = timezone.now()
     waiting = model._default_manager.filter(
-        pk=pk, state=Run.State.QUEUED, attempts__lt=MAX_ATTEMPTS, cancel_requested__isnull=True
+        pk=pk, state=Run.State.QUEUED, attempts__lt=model.max_attempts, cancel_requested__isnull=True
     )
     begun = waiting.update(
         state=Run.State.RUNNING,
@@ -162,6 +175,7 @@ def claim(model: type[R], pk: Any) -> R | None:
         heartbeat=now,
         worker=process_name(),
         progress=0.0,
+        waits_for="",
     )
     return model._default_manager.get(pk=pk) if begun else None
 
@@ -251,12 +265,20 @@ def give_back(run: Run, now: datetime, rows: models.QuerySet[Any]) -> tuple[bool
     fields: dict[str, Any]
     if run.cancel_requested:
         fields = {"state": Run.State.CANCELLED, "finished": now, "error": "cancelled while its process died"}
-    elif run.origin == Run.Origin.COMMAND or run.attempts >= MAX_ATTEMPTS:
+    elif run.origin == Run.Origin.COMMAND or run.attempts >= run.max_attempts:
         tries = f" in each of {run.attempts} attempts" if run.attempts > 1 else ""
         fields = {"state": Run.State.FAILED, "finished": now, "error": DIED + tries}
     else:
         fields = _QUEUED_AGAIN
     return bool(rows.update(**fields)), fields["state"]
+
+
+def give_way(run: Run, reason: str, **fields: Any) -> bool:
+    """Queue this attempt's run again as if it had not begun; what it has done is its own affair. False where the run is
+    not this attempt's any more. The number of the attempt is free again, and nobody else has it: those that died
+    before keep theirs."""
+    again = _QUEUED_AGAIN | {"enqueued": timezone.now(), "waits_for": reason[:200]}
+    return bool(own(run).update(**again | fields, attempts=F("attempts") - 1))
 
 
 def own(run: R) -> models.QuerySet[R]:

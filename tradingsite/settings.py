@@ -325,6 +325,8 @@ CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or embedded_queue_u
 CELERY_BEAT_SCHEDULER = "tradingsite.beat:Scheduler"
 # The longest that one backtest may take, in seconds.
 BACKTEST_SECONDS = env.int("BACKTEST_SECONDS", default=1_800)
+# Of fewer missing bars than this, between bars that are held, none is asked for. 1: all are.
+LOAD_SMALLEST_GAP = env.int("LOAD_SMALLEST_GAP", default=1)
 # The most memory that one run may take, beside what its process has anyway; 0 sets no limit.
 RUN_MEMORY_MB = env.int("RUN_MEMORY_MB", default=4_000)
 # What is at the other end: simulated, paper or live. An account of another kind is refused.

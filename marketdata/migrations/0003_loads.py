@@ -108,7 +108,7 @@ class Migration(migrations.Migration):
                 ('priority', models.PositiveSmallIntegerField(choices=[(0, 'live'), (1, 'scan'), (2, 'tail'), (3, 'backfill')], default=2)),
                 ('waits_for', models.CharField(blank=True, help_text='why it is queued; empty: for a worker', max_length=200)),
                 ('planned', models.DateTimeField(blank=True, help_text='when its fetches were written', null=True)),
-                ('outcome', models.CharField(blank=True, choices=[('up_to_date', 'nothing was missing'), ('complete', 'complete'), ('partial', 'partial'), ('nothing', 'nothing could be loaded')], max_length=10)),
+                ('outcome', models.CharField(blank=True, choices=[('up_to_date', 'nothing was missing'), ('complete', 'complete'), ('partial', 'partial'), ('nothing', 'nothing could be loaded'), ('restated', "IB's past has changed: rebuilt by another load")], max_length=10)),
                 ('cached_before', models.PositiveBigIntegerField(default=0, help_text='bars held when it began')),
                 ('fetched_bars', models.PositiveBigIntegerField(default=0, help_text='bars that IB sent and the store took')),
                 ('gaps_analyzed', models.PositiveIntegerField(default=0)),

@@ -68,19 +68,21 @@ class LoadRun(SeriesRow, Run):
 
     queue = "data"
     task = "marketdata.tasks.load_bars"
+    # Hours of work outlive more workers than a minute's.
+    max_attempts = 5
 
     class Outcome(models.TextChoices):
         UP_TO_DATE = "up_to_date", "nothing was missing"
         COMPLETE = "complete", "complete"
         PARTIAL = "partial", "partial"
         NOTHING = "nothing", "nothing could be loaded"
+        RESTATED = "restated", "IB's past has changed: rebuilt by another load"
 
     plan = models.ForeignKey(LoadPlan, null=True, blank=True, on_delete=models.SET_NULL, related_name="runs")
     mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.TAIL)
     start = models.DateTimeField(null=True, blank=True, help_text="empty: as the mode says")
     end = models.DateTimeField(null=True, blank=True, help_text="empty: now")
     priority = models.PositiveSmallIntegerField(choices=PRIORITIES, default=Priority.TAIL.value)
-    waits_for = models.CharField(max_length=200, blank=True, help_text="why it is queued; empty: for a worker")
     planned = models.DateTimeField(null=True, blank=True, help_text="when its fetches were written")
     outcome = models.CharField(max_length=10, choices=Outcome.choices, blank=True)
     cached_before = models.PositiveBigIntegerField(default=0, help_text="bars held when it began")
@@ -92,6 +94,10 @@ class LoadRun(SeriesRow, Run):
 
     class Meta(Run.Meta):
         verbose_name = "load"
+
+    @property
+    def message_priority(self) -> int:
+        return {Priority.LIVE: 0, Priority.SCAN: 0, Priority.TAIL: 3}.get(Priority(self.priority), 6)
 
     @property
     def log_tags(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ from domain.timeframe import DAY_NS, Timeframe
 from marketdata import store
 from marketdata.errors import NoBarsInRange
 from marketdata.models import BarFile, Instrument, What
+from marketdata.moments import as_ns
 from reports.figures import coarsen, dates, minutes
 
 MAX_BARS = 2_000
@@ -122,8 +123,8 @@ class _Reader:
     def __init__(self, instrument: Instrument, wanted: Wanted, files: list[BarFile]) -> None:
         self.instrument, self.wanted, self.files = instrument, wanted, files
         self.empty = BarSeries.empty(wanted.timeframe, wanted.adjustment)
-        self.first = store.as_ns(files[0].start) if files else 0
-        self.end = store.as_ns(files[-1].end) if files else 0
+        self.first = as_ns(files[0].start) if files else 0
+        self.end = as_ns(files[-1].end) if files else 0
 
     def between(self, start_ns: int | None, end_ns: int | None) -> BarSeries:
         wanted = self.wanted
@@ -141,21 +142,21 @@ class _Reader:
 
     def preceding(self, end_ns: int | None, count: int) -> BarSeries:
         """The last `count` bars that start before a moment."""
-        files = [file for file in self.files if end_ns is None or store.as_ns(file.start) < end_ns]
+        files = [file for file in self.files if end_ns is None or as_ns(file.start) < end_ns]
         found = self.empty
         while files and len(found) < count:
             file = files.pop()
-            start = store.as_ns(file.start)
+            start = as_ns(file.start)
             found = _joined(self.between(start, int(found.start[0]) if len(found) else end_ns), found)
         return found[max(len(found) - count, 0) :]
 
     def following(self, start_ns: int, count: int) -> BarSeries:
         """The first `count` bars that start at a moment or after it."""
-        files = [file for file in self.files if store.as_ns(file.end) > start_ns]
+        files = [file for file in self.files if as_ns(file.end) > start_ns]
         found = self.empty
         while files and len(found) < count:
             file = files.pop(0)
-            found = _joined(found, self.between(int(found.end[-1]) if len(found) else start_ns, store.as_ns(file.end)))
+            found = _joined(found, self.between(int(found.end[-1]) if len(found) else start_ns, as_ns(file.end)))
         return found[:count]
 
     def within(self, days: int | None, before: int | None) -> tuple[BarSeries, str]:
@@ -207,7 +208,7 @@ def read_moment(name: str, text: str) -> int | None:
     try:
         moment = dt.datetime.fromisoformat(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-        moment_ns = store.as_ns(moment)
+        moment_ns = as_ns(moment)
     except (ValueError, OverflowError):
         raise BadInput(f"{name}: {text[:40]!r} is no time; write 2013-10-07 or 2013-10-07T14:30Z") from None
     if not dt.datetime(1900, 1, 1, tzinfo=dt.UTC) <= moment <= dt.datetime(2200, 1, 1, tzinfo=dt.UTC):

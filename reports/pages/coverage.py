@@ -20,6 +20,8 @@ CLASSES = {
     GapClass.AFTER_DELISTING: ("X", "After the delisting", "the instrument was not traded any more"),
     GapClass.HALT: ("H", "Halt", "trading was halted"),
     GapClass.NO_TRADES: ("N", "No trades", "the data source says that nobody traded"),
+    GapClass.NO_PERMISSION: ("P", "No permission", "IB asks for a subscription"),
+    GapClass.FAILED: ("F", "Failed", "IB did not answer; it is asked again"),
 }
 
 

@@ -16,6 +16,7 @@ from marketdata import calendars, store
 from marketdata.errors import StoreError
 from marketdata.holdings import holdings
 from marketdata.models import BarFile, CorporateAction, Instrument
+from marketdata.moments import as_ns
 from reports import figures
 from reports.labels import count, number, percent, signed
 from reports.ledgers import read_ledger
@@ -261,7 +262,7 @@ def _traded(row: Instrument, lo: int, hi: int) -> charts.Marks:
     found = Fill.objects.filter(instrument=row, time__gte=as_datetime(lo), time__lt=as_datetime(hi))
     rows = list(found.order_by("-time").values_list("time", "quantity", "price", "side")[: figures.MARKERS])[::-1]
     return {
-        "time": np.array([store.as_ns(time) for time, *_ in rows], np.int64),
+        "time": np.array([as_ns(time) for time, *_ in rows], np.int64),
         "quantity": np.array([float(quantity) for _, quantity, _, _ in rows]),
         "price": np.array([float(price) for _, _, price, _ in rows]),
         "sign": np.array([1 if side == "buy" else -1 for *_, side in rows], np.int64),
@@ -288,7 +289,7 @@ def _coverage(row: Instrument, wanted: Wanted, year: str) -> dict[str, Any]:
     if gaps is None:
         return context
     sessions = calendars.sessions(row.calendar)
-    lo, hi = store.as_ns(found.held.start), store.as_ns(found.held.end)
+    lo, hi = as_ns(found.held.start), as_ns(found.held.end)
     if year:
         if not year.isdecimal() or not 1900 <= int(year) < 2200:
             raise BadInput(f"year {year[:20]!r} is none")

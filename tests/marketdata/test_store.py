@@ -160,11 +160,11 @@ def test_a_writer_that_lost_the_race_merges_again(bars_root, monkeypatch):
     write(spy, bars[:100])
     real, raced = store._commit, []
 
-    def commit_after_another(staged):
+    def commit_after_another(staged, along):
         if not raced:
             raced.append(True)
             write(spy, bars[200:])
-        real(staged)
+        real(staged, along)
 
     monkeypatch.setattr(store, "_commit", commit_after_another)
     assert write(spy, bars[50:200]).added == 100
@@ -178,11 +178,11 @@ def test_two_writers_of_a_new_partition_both_count(bars_root, monkeypatch):
     bars = make.minutes(200)
     real, raced = store._commit, []
 
-    def commit_after_another(staged):
+    def commit_after_another(staged, along):
         if not raced:
             raced.append(True)
             write(spy, bars[:100])
-        real(staged)
+        real(staged, along)
 
     monkeypatch.setattr(store, "_commit", commit_after_another)
     write(spy, bars[100:])

@@ -15,6 +15,7 @@ from domain.timeframe import Timeframe
 from marketdata import calendars, services, store
 from marketdata.holdings import holdings
 from marketdata.models import CorporateAction
+from marketdata.moments import as_ns
 from reports.labels import NOTHING
 from reports.ledgers import read_ledger
 from reports.pages import barpages, charts, comparing, coverage
@@ -227,7 +228,7 @@ def test_the_map_counts_each_month_and_day_as_the_bars_do(places, timeframe):  #
     gone = np.unique(np.concatenate([random.integers(1, len(series) - 1, 60), np.arange(100, 140)]))
     kept = holed(row, series, gone)
     (found,) = holdings(row)
-    lo, hi = store.as_ns(found.held.start), store.as_ns(found.held.end)
+    lo, hi = as_ns(found.held.start), as_ns(found.held.end)
     sessions = calendars.sessions("XNYS")
     rows = coverage.months(found.gaps, sessions, Timeframe(timeframe), lo, hi)
     cells = cells_by(rows, lambda _, each: (((int(each.label), m), c) for m, c in enumerate(each.cells, 1)))
@@ -272,7 +273,7 @@ def test_classes_of_gaps_are_told_apart_by_letter_name_and_count(places):  # noq
     first, *_ = coverage.largest(found.gaps, 5)
     assert first["missing"] == int(found.gaps.missing.max())
     months = coverage.months(
-        found.gaps, calendars.sessions("XNYS"), Timeframe.D1, store.as_ns(found.held.start), store.as_ns(found.held.end)
+        found.gaps, calendars.sessions("XNYS"), Timeframe.D1, as_ns(found.held.start), as_ns(found.held.end)
     )
     january, september = months[0].cells[0], months[1].cells[8]
     assert january.text.endswith("?") and january.level == "part" and "5 unexplained" in january.title

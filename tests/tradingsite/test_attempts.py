@@ -117,6 +117,51 @@ def test_a_run_that_wants_more_memory_than_it_may_have_fails_and_the_next_is_wel
     assert state_of(modest) == "succeeded"
 
 
+def test_a_run_that_gives_way_waits_in_the_queue_with_its_progress_and_its_attempt_is_not_counted(db):
+    run = queued()
+
+    def work(attempt):
+        attempt.report(0.4)
+        attempt.write("two of five")
+        raise attempts.GiveWay("the gateway")
+
+    for _ in range(MAX_ATTEMPTS + 2):
+        attempts.perform(BarImport, run.pk, work)
+    run.refresh_from_db()
+    assert (run.state, run.attempts, run.waits_for, run.started) == ("queued", 0, "the gateway", None)
+    assert (run.log_tail, run.progress) == ("two of five\n", 0.4)
+    attempts.perform(BarImport, run.pk, lambda attempt: None)
+    run.refresh_from_db()
+    assert (run.state, run.attempts, run.waits_for) == ("succeeded", 1, "")
+
+
+def test_one_that_gives_way_at_once_is_told_of_at_once_and_another_by_the_sweep(db, monkeypatch):
+    told = []
+    monkeypatch.setattr(attempts, "send", lambda run: told.append(run.pk))
+
+    def give_way(at_once):
+        def work(attempt):
+            raise attempts.GiveWay("its next turn", at_once=at_once)
+
+        run = queued()
+        attempts.perform(BarImport, run.pk, work)
+        return run.pk
+
+    give_way(False)
+    assert told == [give_way(True)]
+
+
+def test_an_attempt_that_lost_its_run_cannot_give_it_away(db):
+    run = queued()
+
+    def work(attempt):
+        BarImport.objects.filter(pk=run.pk).update(attempts=2)
+        raise attempts.GiveWay("the gateway")
+
+    attempts.perform(BarImport, run.pk, work)
+    assert state_of(run) == "running"
+
+
 def test_what_the_process_held_before_is_not_counted_as_the_run_s(db, settings):
     settings.RUN_MEMORY_MB = 300
     held = bytearray(400_000_000)
