@@ -238,6 +238,19 @@ def test_a_feed_that_stands_still_is_found_from_its_first_bar_to_its_last():
     assert {each.note for each in found} == {"40 times the same bar", f"40 closes of {bars.close[400]:.6g}"}
 
 
+def test_quiet_hours_are_no_frozen_feed():
+    """Nights in which the close moves every eighth minute, between days in which it always does; one night it stops."""
+    bars, random = clean(5000), np.random.default_rng(8)
+    moves = random.choice([-1, 1], 5000)
+    night = np.arange(5000) % 1000 < 400
+    moves[night & (random.random(5000) < 7 / 8)] = 0
+    quiet = with_(bars, slice(None), **dict.fromkeys(PRICE_COLUMNS, 100 + np.cumsum(moves) / 100))
+    assert seen(quiet) == []
+    moves[1000:1300] = 0
+    found = seen(with_(bars, slice(None), **dict.fromkeys(PRICE_COLUMNS, 100 + np.cumsum(moves) / 100)))
+    assert [(each.kind, each.bars > 300) for each in found] == [(Oddity.REPEATED_CLOSE, True)]
+
+
 def test_a_day_delivered_three_times_is_found():
     bars = clean(300, timeframe=Timeframe.D1)
     same = {name: getattr(bars, name)[100] for name in (*PRICE_COLUMNS, "volume")}
@@ -268,6 +281,18 @@ def test_a_jump_is_judged_by_the_series_own_moves():
     wild = clean(timeframe=Timeframe.D1)
     wild = scaled(wild, slice(None), np.exp(np.random.default_rng(1).normal(0, 0.1, 1000)))
     assert seen(scaled(wild, slice(500, None), 1.3)) == []
+
+
+def test_a_few_ticks_of_a_share_of_cents_are_no_jump():
+    random = np.random.default_rng(5)
+    cents = (48 + np.cumsum(random.integers(-1, 2, 1000)) % 7) / 100
+    bars = clean()
+    bars = with_(bars, slice(None), **dict.fromkeys(PRICE_COLUMNS, cents))
+    steps = np.abs(np.diff(cents)).round(2)
+    assert steps.max() == 0.06 and (steps / cents[1:]).max() > 0.1
+    few = with_(bars, 500, high=cents[500] + 0.04)
+    assert seen(few) == []
+    assert the_one(with_(bars, 500, high=cents[500] + 0.3)) == (Oddity.SPIKE, 500, 500)
 
 
 def test_a_minute_that_jumps_and_comes_back_is_found_twice():
