@@ -98,7 +98,7 @@ def findings(bars: BarSeries, sessions: SessionTable, actions: Sequence[Action] 
     """All that looks wrong, in time order.
 
     `actions` are those known of the instrument; without them a split in raw prices is a SPLIT_JUMP. BadInput where
-    the session table does not cover the bars. 100,000 bars take 12 ms.
+    the session table does not cover the bars. 100,000 bars take 12 to 25 ms.
     """
     if len(bars) == 0:
         return []
@@ -323,7 +323,8 @@ def _finding(bars: BarSeries, kind: Oddity, first: int, last: int, note: str) ->
 def _step(bars: BarSeries) -> float:
     """The smallest step between two closes; 0 where they never move."""
     steps = np.abs(np.diff(bars.close))
-    return float(np.min(steps, where=steps > 1e-9, initial=np.inf)) if (steps > 1e-9).any() else 0.0
+    steps = steps[steps > 1e-9]
+    return float(steps.min()) if len(steps) else 0.0
 
 
 def _runs(flags: Flags) -> tuple[Rows, Rows]:
