@@ -1,10 +1,13 @@
 """Findings on real files with known incidents, and on made-up bars that one incident was put into."""
 
+import os
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from domain.adjustments import Delisting, Dividend, Split, adjust
 from domain.bars import PRICE_COLUMNS, Adjustment, BarSeries
@@ -15,6 +18,7 @@ from marketdata.calendars import sessions
 from tests.domain.shared_files import columns, day, ns, rows
 
 NEW_YORK = sessions("XNYS")
+EXAMPLES = int(os.environ.get("QUALITY_EXAMPLES", "150"))
 
 
 def of_file(relative, calendar="XNYS"):
@@ -348,6 +352,41 @@ def test_a_doubled_bar_cannot_reach_the_findings():
     bars = clean(10)
     with pytest.raises(BadInput, match="does not increase"):
         BarSeries.from_columns("1m", **{name: np.repeat(getattr(bars, name), 2) for name in _names()})
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(data=st.data(), timeframe=st.sampled_from(list(Timeframe)), basis=st.sampled_from(list(Adjustment)))
+def test_whatever_the_bars_findings_name_rows_of_theirs_and_repeat_themselves(data, timeframe, basis):
+    """Valid bars of any shape: flat, wild, with holes, outside the sessions."""
+    count = data.draw(st.integers(0, 300))
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    step = random.choice([timeframe.nanoseconds, timeframe.nanoseconds // 3, 5 * timeframe.nanoseconds])
+    start = ns("1930-01-03T15:00") + np.cumsum(random.integers(1, 4, count)) * step
+    prices = np.exp(random.normal(3, random.choice([0.0, 1e-3, 0.3, 3.0]), (2, count)))
+    spread = np.exp(np.abs(random.normal(0, random.choice([0.0, 1e-3, 1.0]), (2, count))))
+    bars = BarSeries.from_columns(
+        timeframe,
+        start=start,
+        end=start + 1 + step // 2,
+        open=prices[0],
+        high=prices.max(0) * spread[0],
+        low=prices.min(0) / spread[1],
+        close=prices[1],
+        volume=random.choice([0.0, 1.0, 1e6, np.nan], count),
+        adjustment=basis,
+    )
+    days = NEW_YORK.trading_dates(bars.start) if count else np.array([0])
+    actions = [
+        kind(int(random.choice(days)), float(np.exp(random.normal(0, 1))))
+        for kind in random.choice([Split, Dividend], data.draw(st.integers(0, 4)))
+    ]
+    found = seen(bars, actions)
+    for each in found:
+        assert 0 <= each.first <= each.last < count and each.bars == each.last - each.first + 1
+        assert (each.start_ns, each.end_ns) == (bars.start[each.first], bars.end[each.last])
+    assert len({(each.kind, each.start_ns) for each in found}) == len(found)
+    assert [each.start_ns for each in found] == sorted(each.start_ns for each in found)
+    assert seen(bars, actions) == found
 
 
 def test_very_short_series_are_taken():
