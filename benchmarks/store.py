@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
 from marketdata.moments import as_ns
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))

@@ -1,8 +1,8 @@
 from celery import shared_task
 from django.utils import timezone
 
-from marketdata import tapecheck, uploads
-from marketdata.models import BarImport
+from marketdata import questions, tapecheck, uploads
+from marketdata.models import BarImport, GatewayQuestion
 from tradingsite import attempts
 from tradingsite.queues import limits
 
@@ -20,3 +20,8 @@ def compare_tape() -> None:
 @shared_task(**limits("import"))
 def import_bars(run_id: str) -> None:
     attempts.perform(BarImport, run_id, uploads.import_upload)
+
+
+@shared_task(**limits("data"))
+def ask_gateway(run_id: str) -> None:
+    attempts.perform(GatewayQuestion, run_id, questions.answer_question)

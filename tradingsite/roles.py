@@ -17,7 +17,7 @@ RESEARCH: Rows = {
 }
 LIMITS: Rows = {"strategies": ("riskprofile",)}
 # Work that a role may start (add) and steer: cancel, retry, tag, archive (change).
-RUNS: Rows = {"marketdata": ("barimport",), "strategies": ("backtest",), "reports": ("report",)}
+RUNS: Rows = {"marketdata": ("barimport", "gatewayquestion"), "strategies": ("backtest",), "reports": ("report",)}
 # Read by the admin role alone: people, their tokens and second factors, failed logins, the ticks of beat.
 ADMIN_APPS = (
     "auth",
