@@ -9,12 +9,15 @@ import pytest
 from domain.adjustments import Dividend, Split, adjust
 from domain.bars import PRICE_COLUMNS, Adjustment, BarSeries
 from domain.errors import BadInput, UnknownName
+from domain.restatement import Verdict, compare
 from domain.timeframe import DAY_NS, Timeframe
 from gateway.contract import Contract
 from gateway.history import HistoryRequest, ProvenEmpty
-from gateway.simulator.server import DEFAULT_START_NS
+from gateway.simulator.clock import ManualClock
+from gateway.simulator.server import DEFAULT_START_NS, start_simulator
 from marketdata import actions, calendars, services, store
 from marketdata.models import Restatement, What
+from marketdata.moments import as_datetime
 from tests.gateway.gateways import connected, start_gateway
 from tests.gateway.simulator.worlds import known_market
 from tests.marketdata import make
@@ -216,3 +219,31 @@ def test_providers_are_known_by_name(tmp_path):
         actions.provider("csv")
     with pytest.raises(BadInput, match="ib reads no file"):
         actions.provider("ib", tmp_path)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("symbol", ["ACN", "NEM"])
+def test_a_split_of_the_simulated_exchange_restates_its_past_and_is_dated_by_it(symbol):
+    contract, _ = contract_and_actions(symbol)
+    split = next(each for each in known_market().splits(contract.con_id) if each.ex_day < TODAY)
+    row = int(TABLE.session_of_label(split.ex_day))
+    hour = 3600 * 10**9
+    evening, morning = int(TABLE.close[row - 1]) + 2 * hour, int(TABLE.open[row]) + hour
+    told = []
+    for now_ns in (evening, morning):
+        clock = ManualClock(now_ns)
+        with (
+            start_simulator(market=known_market(), clock=clock, history_pacing=False) as gateway,
+            connected(gateway) as connection,
+        ):
+            request = HistoryRequest(contract, Timeframe.D1, "30 D")
+            told.append(connection.history(request, TABLE))
+    found = compare(*told)
+    assert (found.verdict, found.scaled, found.overlap) == (Verdict.RESTATED, len(told[0]) - 1, len(told[0]) - 1)
+    assert found.split == pytest.approx(split.new_per_old)
+    instrument = make.instrument(symbol)
+    restated(
+        instrument, bar=as_datetime(int(told[0].start[-1])).isoformat(), found=as_datetime(morning).isoformat(),
+        ratio=found.ratio,
+    )  # fmt: skip
+    assert actions.restated_splits(instrument, TABLE).dated == [split]
