@@ -144,7 +144,7 @@ def test_a_worker_killed_at_random_points_of_a_load_loses_nothing_and_asks_for_n
                 attempts += 1
                 assert attempts < 100, told
                 before = len(heard)
-                told = ask(pk=pk, seconds=chance.uniform(0.0, 1.2))
+                told = ask(pk=pk, seconds=chance.uniform(0.0, 0.7))
                 assert told["state"] != "cancelled"
                 again = stored & set(heard[before:])
                 assert not again, f"asked for again: {sorted(again)} (SEED={seed})"
