@@ -7,7 +7,6 @@ that are still pending, and asks for nothing that is stored.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from dataclasses import replace
@@ -22,11 +21,11 @@ from django.utils import timezone
 from domain.bars import BarSeries, merge
 from domain.errors import BadInput
 from domain.gaps import Place, unexpected_bars
-from domain.pacing import HistoryAsk, Priority
+from domain.pacing import Priority
 from domain.segments import Segment, duration, halves
 from domain.timeframe import SECOND_NS, Timeframe
+from gateway.codes import PACED
 from gateway.connection import Connection
-from gateway.contract import Contract
 from gateway.errors import (
     BadFrame,
     ConnectionLost,
@@ -212,8 +211,9 @@ class Loading:
         now = timezone.now()
         if HeadTime.objects.filter(instrument=self.instrument, what=what, asked__gt=now - timedelta(days=1)).exists():
             return
-        ask = self._ask_of(contract_of(self.instrument), f"head of {what}", 86_400)
-        with pacing.slot(ask, Priority(self.run.priority), wait=self._wait):
+        contract = contract_of(self.instrument)
+        request = HistoryRequest(contract, Timeframe.D1, "1 D", what, self.regular_hours)  # IB counts it as one
+        with pacing.slot(pacing.ask_of(request), Priority(self.run.priority), wait=self._wait):
             self.requests += 1
             try:
                 questions.ask_head(self.connection, self.instrument, what, now)
@@ -248,9 +248,8 @@ class Loading:
         request = HistoryRequest(
             contract, self.frame, length, self.run.what, self.regular_hours, None if is_adjusted else as_ns(fetch.end)
         )
-        ask = self._ask_of(contract, str(request), self.frame.nanoseconds // SECOND_NS)
         try:
-            with pacing.slot(ask, Priority(self.run.priority), wait=self._wait):
+            with pacing.slot(pacing.ask_of(request), Priority(self.run.priority), wait=self._wait):
                 self.requests += 1
                 answer = self.connection.history(request, self.sessions, REQUEST_SECONDS)
         except (ConnectionLost, NotReady, BadFrame, Throttled):
@@ -263,10 +262,6 @@ class Loading:
     def _now_ns(self) -> int:
         """By the gateway's clock: what is complete is for it to say."""
         return time.time_ns() + self.ahead_ns
-
-    def _ask_of(self, contract: Contract, identity: str, bar_seconds: int) -> HistoryAsk:
-        name = f"{contract.con_id or contract.symbol}@{contract.exchange}"
-        return HistoryAsk(name, self.run.what, hashlib.sha256(identity.encode()).hexdigest(), bar_seconds)
 
     # ---- its answer ----------------------------------------------------------------------------------------------
 
@@ -317,7 +312,7 @@ class Loading:
         """Ask again later, in halves where it took too long, or not at all."""
         text = explain(error)
         code = getattr(error, "code", 0)
-        if "too often" in text:  # the whole login waits, and nothing is this segment's fault
+        if text.startswith(PACED):  # the whole login waits, and nothing is this segment's fault
             pacing.pause()
             self._say(fetch, text)
             return
