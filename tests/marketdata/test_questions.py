@@ -124,3 +124,13 @@ def test_where_the_gateway_is_lost_the_question_waits_in_the_queue(monkeypatch):
         which("TSLA")
         (run,) = answer_all()
     assert run.state == "queued" and run.waits_for.startswith("the gateway")
+
+
+def test_no_permission_says_which_subscription_is_missing(monkeypatch):
+    row = instrument("AAPL", **AAPL)
+    with start_gateway(history_denied={"AAPL"}) as gateway, connected(gateway) as connection:
+        monkeypatch.setattr("tradingsite.links.connection", lambda role: connection)
+        ranges(row)
+        (run,) = answer_all()
+    assert run.state == "failed"
+    assert "No market data permissions for" in run.error and "subscribe to the market data" in run.error
