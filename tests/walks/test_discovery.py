@@ -1,4 +1,4 @@
-"""A symbol that nobody has typed in, asked for on a running stack: by command and by the API, answered by its worker."""
+"""A new symbol on a running stack: asked for by command and through the API, answered by its data worker."""
 
 from __future__ import annotations
 
