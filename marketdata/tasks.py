@@ -1,8 +1,8 @@
 from celery import shared_task
 from django.utils import timezone
 
-from marketdata import questions, tapecheck, uploads
-from marketdata.models import BarImport, GatewayQuestion
+from marketdata import loading, questions, tapecheck, uploads
+from marketdata.models import BarImport, GatewayQuestion, LoadRun
 from tradingsite import attempts
 from tradingsite.queues import limits
 
@@ -25,3 +25,8 @@ def import_bars(run_id: str) -> None:
 @shared_task(**limits("data"))
 def ask_gateway(run_id: str) -> None:
     attempts.perform(GatewayQuestion, run_id, questions.answer_question)
+
+
+@shared_task(**limits("data"))
+def load_bars(run_id: str) -> None:
+    attempts.perform(LoadRun, run_id, loading.load_bars)
