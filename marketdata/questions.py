@@ -13,14 +13,15 @@ from django.db.models import Q
 from django.utils import timezone
 
 from domain.errors import BadInput
+from domain.pacing import Priority
 from gateway.connection import Connection
 from gateway.errors import ConnectionLost, GatewayError, NotReady, Refused
-from marketdata import discovery, lookup
-from marketdata.contracts import contract_of, default_what, regular_hours
+from marketdata import discovery, lookup, pacing, proofs
+from marketdata.contracts import contract_of, default_what, history_ask, regular_hours
 from marketdata.lookup import Wanted
 from marketdata.models import BarFile, GatewayQuestion, HeadTime, Instrument
 from marketdata.moments import as_datetime
-from tradingsite import linkrows, links
+from tradingsite import endings, linkrows, links
 from tradingsite.attempts import Attempt, GiveWay
 from tradingsite.runs import Run
 
@@ -48,7 +49,7 @@ def ask_ranges(*, instrument: Instrument, whats: Iterable[str], origin: str, sta
 def whats_of(instrument: Instrument) -> set[str]:
     """The kinds of bars whose beginning is worth knowing: the usual one and those that are held."""
     held = BarFile.objects.filter(instrument=instrument).values_list("what", flat=True)
-    return {default_what(instrument), *held}
+    return {proofs.head_of(what) for what in (default_what(instrument), *held)}
 
 
 def _ask(
@@ -115,6 +116,9 @@ def answer_question(attempt: Attempt) -> None:
     except (NotReady, ConnectionLost) as error:
         raise GiveWay(f"the gateway: {error.words}") from error
     except GatewayError as error:
+        if "too often" in error.words:  # the whole login waits
+            pacing.pause()
+            raise GiveWay(f"the gateway: {error.words}") from error
         raise BadInput(f"{question.symbol}: {_said(error)}") from error
 
 
@@ -151,8 +155,14 @@ def _ranges(gateway: Connection, question: GatewayQuestion, attempt: Attempt) ->
     heads: dict[str, str] = {}
     refused: dict[str, str] = {}
     for what in question.config["whats"]:
+        known = _known_head(instrument, what, timezone.now())
+        if known is not None:
+            heads[what] = known.start.isoformat()
+            continue
+        ask = history_ask(contract_of(instrument), what, f"head of {what} {instrument.pk}", 86_400)
         try:
-            heads[what] = ask_head(gateway, instrument, what, timezone.now()).start.isoformat()
+            with pacing.slot(ask, Priority.TAIL, wait=lambda seconds: _wait(attempt, seconds)):
+                heads[what] = ask_head(gateway, instrument, what, timezone.now()).start.isoformat()
         except Refused as error:
             refused[what] = _said(error)
     if not heads:
@@ -160,16 +170,27 @@ def _ranges(gateway: Connection, question: GatewayQuestion, attempt: Attempt) ->
     return {"heads": heads, "refused": refused}
 
 
+def _wait(attempt: Attempt, seconds: float) -> None:
+    """For the turn of a request."""
+    attempt.report(0.0)
+    if endings.worker_ends.wait(seconds):
+        raise GiveWay("another worker: this one ends")
+
+
 def ask_head(gateway: Connection, instrument: Instrument, what: str, now: datetime) -> HeadTime:
     """Ask where the history of one kind begins, unless that was asked within the last day. Raises GatewayError."""
-    known = HeadTime.objects.filter(instrument=instrument, what=what).first()
-    if known is not None and now - known.asked < FRESH:
+    known = _known_head(instrument, what, now)
+    if known is not None:
         return known
     moment_ns = gateway.head_time_ns(contract_of(instrument), what, regular_hours(instrument))
     row, _ = HeadTime.objects.update_or_create(
         instrument=instrument, what=what, defaults={"start": as_datetime(moment_ns), "asked": now}
     )
     return row
+
+
+def _known_head(instrument: Instrument, what: str, now: datetime) -> HeadTime | None:
+    return HeadTime.objects.filter(instrument=instrument, what=what, asked__gt=now - FRESH).first()
 
 
 def _said(error: GatewayError) -> str:
