@@ -175,11 +175,7 @@ def cancel_historical_data(session: Session, request: requests.CancelHistoricalD
 
 @answers(requests.HeadTimestamp)
 def head_timestamp(session: Session, request: requests.HeadTimestamp) -> None:
-    listing = the_listing(session, request.req_id, request.contract)
-    if listing is None:
-        return
-    if listing.contract.symbol in session.simulator.settings.history_denied:
-        session.error(request.req_id, *no_permission(listing))
+    if the_listing(session, request.req_id, request.contract) is None:
         return
     answer = history.head_timestamp(session.simulator.market, request, session.simulator.now_ns())
     if isinstance(answer, Refusal):

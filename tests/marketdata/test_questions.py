@@ -144,11 +144,16 @@ def test_where_the_gateway_is_lost_the_question_waits_in_the_queue(monkeypatch):
     assert run.state == "queued" and run.waits_for.startswith("the gateway")
 
 
+@pytest.mark.usefixtures("data_worker")
 def test_no_permission_says_which_subscription_is_missing(monkeypatch):
-    row = instrument("AAPL", **AAPL)
-    with start_gateway(history_denied={"AAPL"}) as gateway, connected(gateway) as connection:
-        monkeypatch.setattr("tradingsite.links.connection", lambda role: connection)
-        ranges(row)
-        (run,) = answer_all()
+    """The simulated gateway tells everybody where a history begins; IB may not."""
+    text = "Historical Market Data Service error message:No market data permissions for NASDAQ STK"
+
+    def ask_head(*_) -> None:
+        raise error_of(meaning(162, text), text)
+
+    monkeypatch.setattr(questions, "ask_head", ask_head)
+    ranges(instrument("AAPL", **AAPL))
+    (run,) = answer_all()
     assert run.state == "failed"
-    assert "No market data permissions for" in run.error and "subscribe to the market data" in run.error
+    assert "No market data permissions for NASDAQ STK" in run.error and "subscribe to the market data" in run.error
