@@ -22,7 +22,10 @@ print(handle.port, flush=True)
 sys.stdin.read()
 handle.stop()
 """
-SYMBOLS = "AAPL MSFT AMZN GOOGL META NVDA TSLA JPM BAC IBM KO PG XOM SPY QQQ DIA IWM INTC AMD F GE T VZ DIS".split()
+SYMBOLS = (
+    *("AAPL", "MSFT", "AMZN", "GOOGL", "META", "NVDA", "TSLA", "JPM", "BAC", "IBM", "KO", "PG"),
+    *("XOM", "SPY", "QQQ", "DIA", "IWM", "INTC", "AMD", "F", "GE", "T", "VZ", "DIS"),
+)
 
 
 def main(instruments: int, threads: int) -> None:
