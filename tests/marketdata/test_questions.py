@@ -3,6 +3,7 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
+from gateway.codes import error_of, meaning
 from gateway.simulator.server import DEFAULT_START_NS
 from marketdata import questions
 from marketdata.lookup import check_wanted
@@ -109,6 +110,23 @@ def test_what_ib_refuses_is_said_and_not_asked_again_within_the_hour():
     assert questions.ranges_asked(row, timezone.now() + dt.timedelta(hours=2)) is None
 
 
+@pytest.mark.usefixtures("data_worker")
+def test_where_ib_was_asked_too_often_the_whole_login_pauses_and_the_question_waits(monkeypatch):
+    """The simulated gateway counts no such request; IB may."""
+    paused = []
+    text = "Historical Market Data Service error message:Historical data request pacing violation"
+
+    def ask_head(*_) -> None:
+        raise error_of(meaning(162, text), text)
+
+    monkeypatch.setattr(questions, "ask_head", ask_head)
+    monkeypatch.setattr(questions.pacing, "pause", lambda: paused.append(1))
+    ranges(instrument("AAPL", **AAPL))
+    (run,) = answer_all()
+    assert paused == [1]
+    assert run.state == "queued" and "too often" in run.waits_for
+
+
 def test_without_a_connection_the_question_waits_in_the_queue_and_says_for_what():
     which("TSLA")
     (run,) = answer_all()
@@ -124,3 +142,18 @@ def test_where_the_gateway_is_lost_the_question_waits_in_the_queue(monkeypatch):
         which("TSLA")
         (run,) = answer_all()
     assert run.state == "queued" and run.waits_for.startswith("the gateway")
+
+
+@pytest.mark.usefixtures("data_worker")
+def test_no_permission_says_which_subscription_is_missing(monkeypatch):
+    """The simulated gateway tells everybody where a history begins; IB may not."""
+    text = "Historical Market Data Service error message:No market data permissions for NASDAQ STK"
+
+    def ask_head(*_) -> None:
+        raise error_of(meaning(162, text), text)
+
+    monkeypatch.setattr(questions, "ask_head", ask_head)
+    ranges(instrument("AAPL", **AAPL))
+    (run,) = answer_all()
+    assert run.state == "failed"
+    assert "No market data permissions for NASDAQ STK" in run.error and "subscribe to the market data" in run.error

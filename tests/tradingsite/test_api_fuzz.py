@@ -23,7 +23,7 @@ from schemathesis import GenerationMode
 
 from execution.models import KillSwitch
 from marketdata import store
-from marketdata.models import BarImport, CorporateAction
+from marketdata.models import BarImport, CorporateAction, GatewayQuestion
 from marketdata.services import set_watchlist
 from reports.models import Alert, Report
 from strategies.backtests import run_directory
@@ -37,7 +37,7 @@ from tests.tradingsite.people import ROOT, person
 SECRET = "c" * 32
 # Told to a token, a heartbeat or a key, not to what a caller asked for.
 UNCOUNTED = {"answeredrequest", "apitoken", "session", "logentry"}
-BY_UUID = ("bar-imports", "reports", "runs")
+BY_UUID = ("bar-imports", "gateway-questions", "reports", "runs")
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +68,7 @@ def filled(db, tmp_path, settings) -> dict[str, Any]:
     make_run(run_directory(backtest))
     report = Report.objects.create(backtest=backtest)
     BarImport.objects.create(pk=report.pk, name="SPY.csv")
+    GatewayQuestion.objects.create(pk=report.pk, kind="discover", symbol="SPY")
     Alert.objects.create(level="info", subject="hello")
     link(seconds_ago=-86_400)  # alive for as long as this takes, or its health is a 503
     KillSwitch.objects.create(engaged=timezone.now(), engaged_by=person("trader"))
