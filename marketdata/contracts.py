@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from domain.bars import Adjustment
 from domain.instrument import InstrumentKind
-from domain.pacing import HistoryAsk
 from gateway import translate
 from gateway.contract import Contract
 from marketdata.models import Instrument, InstrumentDetails, What
@@ -85,12 +83,6 @@ def basis_of(instrument: Instrument, what: str) -> Adjustment:
     if what == What.ADJUSTED_LAST:
         return Adjustment.TOTAL
     return Adjustment.SPLIT if InstrumentKind(instrument.kind) in SHARES else Adjustment.RAW
-
-
-def history_ask(contract: Contract, what: str, identity: str, bar_seconds: int) -> HistoryAsk:
-    """A request as the budget counts it; `identity` says all that makes it the same request as another."""
-    name = f"{contract.con_id or contract.symbol or contract.local_symbol}@{contract.exchange}"
-    return HistoryAsk(name, what, hashlib.sha256(identity.encode()).hexdigest(), bar_seconds)
 
 
 def _details(instrument: Instrument) -> InstrumentDetails | None:

@@ -40,7 +40,7 @@ from gateway.history import HistoryRequest, ProvenEmpty
 from marketdata import calendars, discovery, pacing, planning, proofs, quality, questions, rebuilding, store
 from marketdata.contracts import basis_of, contract_of, regular_hours
 from marketdata.loadruns import queue_load, result_of
-from marketdata.models import Fetch, GatewayQuestion, HeadTime, LoadRun, What
+from marketdata.models import Fetch, GatewayQuestion, LoadRun, What
 from marketdata.models.loads import Mode
 from marketdata.moments import as_datetime, as_ns
 from marketdata.proofs import Proof
@@ -208,17 +208,13 @@ class Loading:
     def _learn_head(self) -> None:
         """Ask where the history begins, unless that was asked lately."""
         what = proofs.head_of(self.run.what)
-        now = timezone.now()
-        if HeadTime.objects.filter(instrument=self.instrument, what=what, asked__gt=now - timedelta(days=1)).exists():
-            return
-        contract = contract_of(self.instrument)
-        request = HistoryRequest(contract, Timeframe.D1, "1 D", what, self.regular_hours)  # IB counts it as one
-        with pacing.slot(pacing.ask_of(request), Priority(self.run.priority), wait=self._wait):
-            self.requests += 1
-            try:
-                questions.ask_head(self.connection, self.instrument, what, now)
-            except Refused as error:
-                raise BadInput(f"{self.instrument}: {explain(error)}") from error
+        try:
+            _, asked = questions.ask_head(
+                self.connection, self.instrument, what, priority=Priority(self.run.priority), wait=self._wait
+            )
+        except Refused as error:
+            raise BadInput(f"{self.instrument}: {explain(error)}") from error
+        self.requests += asked
 
     # ---- one request ---------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ the data worker has the connection to ask by."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,10 +14,13 @@ from django.utils import timezone
 
 from domain.errors import BadInput
 from domain.pacing import Priority
+from domain.timeframe import Timeframe
+from gateway.codes import PACED
 from gateway.connection import Connection
 from gateway.errors import ConnectionLost, GatewayError, NotReady, Refused
+from gateway.history import HistoryRequest
 from marketdata import discovery, lookup, pacing, proofs
-from marketdata.contracts import contract_of, default_what, history_ask, regular_hours
+from marketdata.contracts import contract_of, default_what, regular_hours
 from marketdata.lookup import Wanted
 from marketdata.models import BarFile, GatewayQuestion, HeadTime, Instrument
 from marketdata.moments import as_datetime
@@ -116,7 +119,7 @@ def answer_question(attempt: Attempt) -> None:
     except (NotReady, ConnectionLost) as error:
         raise GiveWay(f"the gateway: {error.words}") from error
     except GatewayError as error:
-        if "too often" in error.words:  # the whole login waits
+        if error.words.startswith(PACED):  # the whole login waits
             pacing.pause()
             raise GiveWay(f"the gateway: {error.words}") from error
         raise BadInput(f"{question.symbol}: {_said(error)}") from error
@@ -155,14 +158,10 @@ def _ranges(gateway: Connection, question: GatewayQuestion, attempt: Attempt) ->
     heads: dict[str, str] = {}
     refused: dict[str, str] = {}
     for what in question.config["whats"]:
-        known = _known_head(instrument, what, timezone.now())
-        if known is not None:
-            heads[what] = known.start.isoformat()
-            continue
-        ask = history_ask(contract_of(instrument), what, f"head of {what} {instrument.pk}", 86_400)
         try:
-            with pacing.slot(ask, Priority.TAIL, wait=lambda seconds: _wait(attempt, seconds)):
-                heads[what] = ask_head(gateway, instrument, what, timezone.now()).start.isoformat()
+            heads[what] = ask_head(
+                gateway, instrument, what, priority=Priority.TAIL, wait=lambda seconds: _wait(attempt, seconds)
+            )[0].start.isoformat()
         except Refused as error:
             refused[what] = _said(error)
     if not heads:
@@ -177,20 +176,25 @@ def _wait(attempt: Attempt, seconds: float) -> None:
         raise GiveWay("another worker: this one ends")
 
 
-def ask_head(gateway: Connection, instrument: Instrument, what: str, now: datetime) -> HeadTime:
-    """Ask where the history of one kind begins, unless that was asked within the last day. Raises GatewayError."""
-    known = _known_head(instrument, what, now)
+def ask_head(
+    gateway: Connection, instrument: Instrument, what: str, *, priority: Priority, wait: Callable[[float], None]
+) -> tuple[HeadTime, bool]:
+    """Where the history of one kind begins, and whether IB had to be asked: it was not within the last day.
+
+    Waits for its turn as `pacing.slot` does. Raises GatewayError.
+    """
+    known = HeadTime.objects.filter(instrument=instrument, what=what, asked__gt=timezone.now() - FRESH).first()
     if known is not None:
-        return known
-    moment_ns = gateway.head_time_ns(contract_of(instrument), what, regular_hours(instrument))
+        return known, False
+    contract, hours = contract_of(instrument), regular_hours(instrument)
+    # IB counts it as a request for history.
+    counted = pacing.ask_of(HistoryRequest(contract, Timeframe.D1, "1 D", what, hours))
+    with pacing.slot(counted, priority, wait=wait):
+        moment_ns = gateway.head_time_ns(contract, what, hours)
     row, _ = HeadTime.objects.update_or_create(
-        instrument=instrument, what=what, defaults={"start": as_datetime(moment_ns), "asked": now}
+        instrument=instrument, what=what, defaults={"start": as_datetime(moment_ns), "asked": timezone.now()}
     )
-    return row
-
-
-def _known_head(instrument: Instrument, what: str, now: datetime) -> HeadTime | None:
-    return HeadTime.objects.filter(instrument=instrument, what=what, asked__gt=now - FRESH).first()
+    return row, True
 
 
 def _said(error: GatewayError) -> str:
