@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from marketdata.moments import as_ns
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -41,6 +40,7 @@ def main(symbols: int = 20, years: int = 10) -> None:
 
     from marketdata import store, verification
     from marketdata.models import BarFile, Instrument
+    from marketdata.moments import as_ns
 
     call_command("migrate", verbosity=0)
     instruments = [Instrument.objects.create(symbol=f"S{number}") for number in range(symbols)]

@@ -164,6 +164,7 @@ def derive_actions(
     adj_close: Floats,
     convention: DividendConvention = DividendConvention.PREVIOUS_CLOSE,
     relative_noise: float = _FLOAT_NOISE,
+    contains_splits: bool = False,
 ) -> list[Split | Dividend]:
     """Splits and dividends recovered from raw and adjusted closes of the same days, all float64[n] and > 0.
 
@@ -173,6 +174,9 @@ def derive_actions(
     up to 1 % above one of at least 3:2, else a dividend by `convention`. What raises earlier prices without being a
     usual reverse split is reported as the split it amounts to, so that `adjust` with the result always gives the
     vendor's adjusted prices. Stock dividends under 20 % and spin-offs cannot be told from cash and come as dividends.
+
+    With `contains_splits` the closes contain the splits already (IB's TRADES), so every action is cash, in shares of
+    the last day. BadInput where the two do not belong together: adjusting never raises earlier prices then.
     """
     if not len(days) == len(close) == len(adj_close):
         raise BadInput(f"derive actions: {len(days)} days, {len(close)} closes, {len(adj_close)} adjusted closes")
@@ -188,6 +192,9 @@ def derive_actions(
     actions: list[Split | Dividend] = []
     for row in np.flatnonzero(np.abs(k - 1) > noise):
         before, on = float(close[row]), float(close[row + 1])
+        if contains_splits:
+            actions.append(_cash_of_day(int(days[row + 1]), float(k[row]), before, on, convention))
+            continue
         actions += _actions_of_day(int(days[row + 1]), float(k[row]), float(noise[row]), before, on, convention)
     return actions
 
@@ -212,12 +219,19 @@ def _actions_of_day(
         return [Split(day, 1 / k)]
     below = [usual for usual in _USUAL_RATIOS if 1.5 <= usual < 1 / k <= usual * 1.01]
     split = max(below, default=1.0)
-    rest = k * split
-    if convention is DividendConvention.PREVIOUS_CLOSE:
-        dividend = Dividend(day, before / split * (1 - rest))
-    else:
-        dividend = Dividend(day, on * (1 / rest - 1))
+    dividend = _cash_of_day(day, k * split, before / split, on, convention)
     return [dividend] if split == 1.0 else [Split(day, split), dividend]
+
+
+def _cash_of_day(day: int, k: float, before: float, on: float, convention: DividendConvention) -> Dividend:
+    if k >= 1:
+        raise BadInput(
+            f"derive actions: adjusted prices before {_date(day)} are raised by {k - 1:.3%} against the others, "
+            "which no dividend does; the two were not made at the same time: get both again"
+        )
+    if convention is DividendConvention.PREVIOUS_CLOSE:
+        return Dividend(day, before * (1 - k))
+    return Dividend(day, on * (1 / k - 1))
 
 
 def _half_unit(prices: Floats) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.adjustments import snap_ratio
-from domain.bars import PRICE_COLUMNS, BarSeries, Floats
+from domain.bars import PRICE_COLUMNS, BarSeries, Floats, Times
 from domain.errors import BadInput
 
 RESTATED_SHIFT = 0.005
@@ -73,7 +73,7 @@ def compare(held: BarSeries, fresh: BarSeries) -> Comparison:
         raise BadInput(
             f"cannot compare {held.timeframe} {held.adjustment} bars with {fresh.timeframe} {fresh.adjustment} ones"
         )
-    _, mine, theirs = np.intersect1d(held.start, fresh.start, assume_unique=True, return_indices=True)
+    mine, theirs = _common(held.start, fresh.start)
     if len(mine) == 0:
         return Comparison(Verdict.SAME, 0, 0, 0, 0, 1.0, np.nan, 0.0, None)
     old = np.stack([getattr(held, name)[mine] for name in PRICE_COLUMNS])
@@ -104,6 +104,14 @@ def compare(held: BarSeries, fresh: BarSeries) -> Comparison:
         largest_shift=float(np.abs(ratios - 1).max()),
         split=_split(ratio, volume_ratio, old[:, rows]) if is_restated and len(scaled) else None,
     )
+
+
+def _common(held: Times, fresh: Times) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the starts that stand in both; both increase."""
+    row = np.searchsorted(held, fresh)
+    theirs = np.flatnonzero(row < len(held))
+    theirs = theirs[held[row[theirs]] == fresh[theirs]]
+    return row[theirs], theirs
 
 
 def _scaled(old: Floats, new: Floats) -> tuple[NDArray[np.int64], float]:

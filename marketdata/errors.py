@@ -21,3 +21,7 @@ class CorruptBarFile(StoreError):
 
 class StoreUnavailable(StoreError):
     """Nothing could be read or written at BARS_URL; what is held is unchanged."""
+
+
+class ActionsUnavailable(Exception):
+    """A source of corporate actions on the internet did not answer, or not as it did; it may work later."""

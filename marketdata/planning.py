@@ -148,17 +148,20 @@ def make_plan(ask: LoadAsk, now_ns: int, *, scheduled: bool = False) -> LoadPlan
     held = held_files(instrument, frame, what)
     cached = sum(row.rows for row in held)
     sound = [row for row in held if row.quarantined is None]
-    head = HeadTime.objects.filter(instrument=instrument, what=what).first()
+    head = HeadTime.objects.filter(instrument=instrument, what=proofs.head_of(what)).first()
     mode = ask.mode if sound else (Mode.REBUILD if ask.mode is Mode.REBUILD else Mode.FULL)
     if what == What.ADJUSTED_LAST and mode is not Mode.TAIL:
         mode = Mode.REBUILD
     earliest = as_ns(head.start) if head else now_ns - _ASSUMED_YEARS[frame.is_intraday] * _YEAR_NS
     start_ns, end_ns = _range(ask, mode, table, sound, earliest, now_ns)
+    starts = np.empty(0, np.int64)
+    if sound and mode not in (Mode.TAIL, Mode.REBUILD):
+        starts = _starts(ask, start_ns, end_ns)
+    # After the files were read: of a damaged one nothing stays proven.
     known = proofs.explanations(instrument, frame, what, table)
     if mode is Mode.REBUILD:
         gaps = _all_of(table, frame, start_ns, end_ns)
     else:
-        starts = np.empty(0, np.int64) if mode is Mode.TAIL or not sound else _starts(ask, start_ns, end_ns)
         gaps = _worth_asking(find_session_gaps(starts, table, frame, start_ns, end_ns, known), starts)
         if scheduled:
             gaps = gaps.where(~_waits(ask, gaps, now_ns))
@@ -274,7 +277,10 @@ def _probe_first(segments: list[Segment], table: SessionTable, frame: Timeframe,
     if following:
         row = min(following, key=lambda one: segments[one].start_ns)
         first = segments[row]
-        if first.end_ns - start <= max(duration_ns(request_length(frame)), first.end_ns - first.start_ns):
+        between = table.expected_bars(frame, last_end, max(first.start_ns, last_end))[0]
+        if not len(between) and first.end_ns - start <= max(
+            duration_ns(request_length(frame)), first.end_ns - first.start_ns
+        ):
             joined = first._replace(start_ns=start, duration=duration(start, first.end_ns, frame, table))
             return [joined, *segments[:row], *segments[row + 1 :]]
     probe = Segment(segments[0].gap, start, last_end, duration(start, last_end, frame, table), 0)

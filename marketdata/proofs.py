@@ -11,7 +11,7 @@ from django.db import transaction
 from domain.gaps import Explanation, GapClass
 from domain.sessions import SessionTable
 from domain.timeframe import Timeframe
-from marketdata.models import CorporateAction, Fetch, Halt, HeadTime, Instrument, ProvenRange
+from marketdata.models import CorporateAction, Fetch, Halt, HeadTime, Instrument, ProvenRange, What
 from marketdata.moments import as_datetime, as_ns, day_ns
 
 # What IB says where a subscription is missing.
@@ -34,7 +34,7 @@ def explanations(instrument: Instrument, timeframe: Timeframe, what: str, table:
         found.append(Explanation(as_ns(row.start), as_ns(row.end), reason))
     for proven in ProvenRange.objects.filter(**series):
         found.append(Explanation(as_ns(proven.start), as_ns(proven.end), GapClass.NO_TRADES))
-    head = HeadTime.objects.filter(instrument=instrument, what=what).first()
+    head = HeadTime.objects.filter(instrument=instrument, what=head_of(what)).first()
     if head is not None:
         found.append(Explanation(int(table.open[0]), as_ns(head.start), GapClass.BEFORE_LISTING))
     ended = CorporateAction.objects.of(instrument).filter(kind=CorporateAction.Kind.DELISTING).first()
@@ -43,6 +43,11 @@ def explanations(instrument: Instrument, timeframe: Timeframe, what: str, table:
     for halt in Halt.objects.filter(instrument=instrument):
         found.append(Explanation(as_ns(halt.start), as_ns(halt.end), GapClass.HALT))
     return found
+
+
+def head_of(what: str) -> str:
+    """Whose beginning counts: adjusted trades begin where trades do."""
+    return What.TRADES.value if what == What.ADJUSTED_LAST else what
 
 
 def is_permission(code: int, text: str) -> bool:

@@ -277,7 +277,8 @@ def _stage(folder: Folder, write: BarWrite, staged: list[_Staged]) -> WriteRepor
         counts = _compare(base, part)
         added, changed, unchanged = added + counts[0], changed + counts[1], unchanged + counts[2]
         lost += lost_here
-        if base is not None and counts[:2] == (0, 0) and len(merged) == len(base):
+        is_same = base is not None and counts[:2] == (0, 0) and len(merged) == len(base)
+        if is_same and not (write.replace and held is not None and held.source != write.source[:120]):
             continue
         staged.append(_write_file(folder, key, held, merged, write.source))
         files += 1

@@ -1,8 +1,8 @@
 from celery import shared_task
 from django.utils import timezone
 
-from marketdata import loadplans, tapecheck, uploads
-from marketdata.models import BarImport
+from marketdata import loading, loadplans, questions, tapecheck, uploads
+from marketdata.models import BarImport, GatewayQuestion, LoadRun
 from tradingsite import attempts, runs
 from tradingsite.queues import limits
 
@@ -26,3 +26,13 @@ def start_due_loads() -> None:
 @shared_task(**limits("import"))
 def import_bars(run_id: str) -> None:
     attempts.perform(BarImport, run_id, uploads.import_upload)
+
+
+@shared_task(**limits("data"))
+def ask_gateway(run_id: str) -> None:
+    attempts.perform(GatewayQuestion, run_id, questions.answer_question)
+
+
+@shared_task(**limits("data"))
+def load_bars(run_id: str) -> None:
+    attempts.perform(LoadRun, run_id, loading.load_bars)

@@ -107,7 +107,7 @@ def test_the_data_page_can_be_followed_from_top_to_bottom(db, tmp_path, settings
                 words = shlex.split(line, comments=True)[1:]
                 call_command(*words)
                 commands.add(words[0])
-    assert commands == {"import_bars", "import_actions", "coverage", "sweep_bars"}
+    assert commands == {"import_bars", "import_actions", "load_actions", "coverage", "sweep_bars"}
     printed = without_sizes(capsys.readouterr().out)
     (example,) = (content for _, language, content in blocks("docs/data.md") if not language and "missing:" in content)
     assert without_sizes(example) in printed

@@ -26,9 +26,6 @@ BEAT_SECONDS = 2.0
 LOG_TAIL_CHARACTERS = 8_000
 ERROR_CHARACTERS = 4_000
 
-worker_ends = threading.Event()
-"""Set where this process is a worker that was told to end: work on its threads, which no signal reaches, gives way."""
-
 log = logging.getLogger(__name__)
 
 

@@ -12,7 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradingsite.settings")
 # Django's checks would load every page and admin class into each worker; `check` and `migrate` run them.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
-from tradingsite import heartbeats
+from tradingsite import endings, heartbeats
 from tradingsite.queues import QUEUES, limits
 
 # Above it a message that no worker has acknowledged goes to another one: twice the longest limit, at least an hour.
@@ -99,9 +99,7 @@ def _start_beating(sender: Any, **_: Any) -> None:
 
 @signals.worker_shutting_down.connect
 def _tell_threads(**_: Any) -> None:
-    from tradingsite import attempts
-
-    attempts.worker_ends.set()
+    endings.worker_ends.set()
 
 
 @signals.worker_shutdown.connect

@@ -164,6 +164,7 @@ class ConfigChange(models.Model):
         FILE = "file", "YAML file"
         COMMAND = "command", "command line"
         REVERT = "revert", "revert"
+        GATEWAY = "gateway", "what IB said"
 
     kind = models.CharField(max_length=32)
     name = models.CharField(max_length=160)

@@ -18,7 +18,11 @@ RESEARCH: Rows = {
 # What all share: the login's requests, and the risk that may be taken.
 LIMITS: Rows = {"marketdata": ("requestlength", "pacingbudget"), "strategies": ("riskprofile",)}
 # Work that a role may start (add) and steer: cancel, retry, tag, archive (change).
-RUNS: Rows = {"marketdata": ("barimport", "loadrun"), "strategies": ("backtest",), "reports": ("report",)}
+RUNS: Rows = {
+    "marketdata": ("barimport", "loadrun", "gatewayquestion"),
+    "strategies": ("backtest",),
+    "reports": ("report",),
+}
 # Read by the admin role alone: people, their tokens and second factors, failed logins, the ticks of beat.
 ADMIN_APPS = (
     "auth",

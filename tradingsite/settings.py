@@ -290,7 +290,7 @@ SPECTACULAR_SETTINGS = {
         "ActionKind": "marketdata.api.ACTION_KINDS",
         "AccountKind": "execution.api.ACCOUNT_KINDS",
         "InstrumentKind": "marketdata.api.INSTRUMENT_KINDS",
-        "RunKind": [("barimport", "barimport"), ("backtest", "backtest"), ("report", "report")],
+        "RunKind": [(name, name) for name in ("barimport", "gatewayquestion", "backtest", "report")],
         "AlertLevel": "reports.api.LEVELS",
         "HaltLevel": "execution.api.HALT_LEVELS",
         "What": "marketdata.models.What.choices",
@@ -375,6 +375,8 @@ if len({IB_CLIENT_ID_DATA, IB_CLIENT_ID_TRADER, IB_CLIENT_ID_DOCTOR}) < 3:
 # How often the gateway is asked for the time, and how long it may take to answer; two misses end a connection.
 IB_HEARTBEAT_SECONDS = _within("IB_HEARTBEAT_SECONDS", 10, 0.1, 300)
 IB_HEARTBEAT_DEADLINE_SECONDS = _within("IB_HEARTBEAT_DEADLINE_SECONDS", 5, 0.1, 60)
+# How long a request to discover a symbol waits for the data worker's answer; after that it is to be followed.
+DISCOVER_WAIT_SECONDS = _within("DISCOVER_WAIT_SECONDS", 5, 0, 30)
 # A connection that has not been ready for so long becomes an alert.
 LINK_ALERT_SECONDS = _within("LINK_ALERT_SECONDS", 300, 10, 86_400)
 

@@ -7,11 +7,13 @@ from django.db import models
 from django.db.models import F, Q
 
 from domain.pacing import PacingProfile, Priority
+from domain.quality import Oddity
 from domain.timeframe import Timeframe
 from marketdata.models.catalogue import Instrument, Watchlist, What
 from tradingsite.runs import Run
 
 TIMEFRAMES = [(each.value, each.value) for each in Timeframe]
+ODDITIES = [(each.value, each.label) for each in Oddity]
 PRIORITIES = [(each.value, each.name.lower()) for each in Priority]
 
 
@@ -256,7 +258,7 @@ class Restatement(SeriesRow):
 class QualityNote(SeriesRow):
     """Something odd in the bars that IB sent; they are held as they came."""
 
-    kind = models.CharField(max_length=24)
+    kind = models.CharField(max_length=24, choices=ODDITIES)
     start = models.DateTimeField()
     end = models.DateTimeField()
     bars = models.PositiveIntegerField(default=1)

@@ -236,6 +236,15 @@ def test_a_split_with_a_dividend_on_its_ex_day_is_told_apart():
     np.testing.assert_allclose(ours[:2], close[:2] * (1 - 0.4 / 51) / 2)
 
 
+def test_what_prices_that_contain_splits_lack_is_cash_however_much():
+    days, close = np.arange(4), np.array([100.0, 102.0, 50.5, 51.0])
+    adjusted = close * np.array([0.5, 0.5, 1, 1])
+    assert derive_actions(days, close, adjusted) == [Split(2, 2.0)]
+    assert derive_actions(days, close, adjusted, contains_splits=True) == [Dividend(2, 51.0)]
+    with pytest.raises(BadInput, match=r"before 1970-01-03 are raised by 100\.0.*get both again"):
+        derive_actions(days, close, close * np.array([2, 2, 1, 1]), contains_splits=True)
+
+
 def test_an_odd_reverse_split_is_reported_as_it_is():
     days, close = np.arange(3), np.array([10.0123, 10.0456, 13.0789])
     (split,) = derive_actions(days, close, close * np.array([1.3, 1.3, 1.0]))

@@ -1,10 +1,13 @@
 """Findings on real files with known incidents, and on made-up bars that one incident was put into."""
 
+import os
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from domain.adjustments import Delisting, Dividend, Split, adjust
 from domain.bars import PRICE_COLUMNS, Adjustment, BarSeries
@@ -15,6 +18,7 @@ from marketdata.calendars import sessions
 from tests.domain.shared_files import columns, day, ns, rows
 
 NEW_YORK = sessions("XNYS")
+EXAMPLES = int(os.environ.get("QUALITY_EXAMPLES", "150"))
 
 
 def of_file(relative, calendar="XNYS"):
@@ -238,6 +242,19 @@ def test_a_feed_that_stands_still_is_found_from_its_first_bar_to_its_last():
     assert {each.note for each in found} == {"40 times the same bar", f"40 closes of {bars.close[400]:.6g}"}
 
 
+def test_quiet_hours_are_no_frozen_feed():
+    """Nights in which the close moves every eighth minute, between days in which it always does; one night it stops."""
+    bars, random = clean(5000), np.random.default_rng(8)
+    moves = random.choice([-1, 1], 5000)
+    night = np.arange(5000) % 1000 < 400
+    moves[night & (random.random(5000) < 7 / 8)] = 0
+    quiet = with_(bars, slice(None), **dict.fromkeys(PRICE_COLUMNS, 100 + np.cumsum(moves) / 100))
+    assert seen(quiet) == []
+    moves[1000:1300] = 0
+    found = seen(with_(bars, slice(None), **dict.fromkeys(PRICE_COLUMNS, 100 + np.cumsum(moves) / 100)))
+    assert [(each.kind, each.bars > 300) for each in found] == [(Oddity.REPEATED_CLOSE, True)]
+
+
 def test_a_day_delivered_three_times_is_found():
     bars = clean(300, timeframe=Timeframe.D1)
     same = {name: getattr(bars, name)[100] for name in (*PRICE_COLUMNS, "volume")}
@@ -268,6 +285,18 @@ def test_a_jump_is_judged_by_the_series_own_moves():
     wild = clean(timeframe=Timeframe.D1)
     wild = scaled(wild, slice(None), np.exp(np.random.default_rng(1).normal(0, 0.1, 1000)))
     assert seen(scaled(wild, slice(500, None), 1.3)) == []
+
+
+def test_a_few_ticks_of_a_share_of_cents_are_no_jump():
+    random = np.random.default_rng(5)
+    cents = (48 + np.cumsum(random.integers(-1, 2, 1000)) % 7) / 100
+    bars = clean()
+    bars = with_(bars, slice(None), **dict.fromkeys(PRICE_COLUMNS, cents))
+    steps = np.abs(np.diff(cents)).round(2)
+    assert steps.max() == 0.06 and (steps / cents[1:]).max() > 0.1
+    few = with_(bars, 500, high=cents[500] + 0.04)
+    assert seen(few) == []
+    assert the_one(with_(bars, 500, high=cents[500] + 0.3)) == (Oddity.SPIKE, 500, 500)
 
 
 def test_a_minute_that_jumps_and_comes_back_is_found_twice():
@@ -323,6 +352,41 @@ def test_a_doubled_bar_cannot_reach_the_findings():
     bars = clean(10)
     with pytest.raises(BadInput, match="does not increase"):
         BarSeries.from_columns("1m", **{name: np.repeat(getattr(bars, name), 2) for name in _names()})
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(data=st.data(), timeframe=st.sampled_from(list(Timeframe)), basis=st.sampled_from(list(Adjustment)))
+def test_whatever_the_bars_findings_name_rows_of_theirs_and_repeat_themselves(data, timeframe, basis):
+    """Valid bars of any shape: flat, wild, with holes, outside the sessions."""
+    count = data.draw(st.integers(0, 300))
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    step = random.choice([timeframe.nanoseconds, timeframe.nanoseconds // 3, 5 * timeframe.nanoseconds])
+    start = ns("1930-01-03T15:00") + np.cumsum(random.integers(1, 4, count)) * step
+    prices = np.exp(random.normal(3, random.choice([0.0, 1e-3, 0.3, 3.0]), (2, count)))
+    spread = np.exp(np.abs(random.normal(0, random.choice([0.0, 1e-3, 1.0]), (2, count))))
+    bars = BarSeries.from_columns(
+        timeframe,
+        start=start,
+        end=start + 1 + step // 2,
+        open=prices[0],
+        high=prices.max(0) * spread[0],
+        low=prices.min(0) / spread[1],
+        close=prices[1],
+        volume=random.choice([0.0, 1.0, 1e6, np.nan], count),
+        adjustment=basis,
+    )
+    days = NEW_YORK.trading_dates(bars.start) if count else np.array([0])
+    actions = [
+        kind(int(random.choice(days)), float(np.exp(random.normal(0, 1))))
+        for kind in random.choice([Split, Dividend], data.draw(st.integers(0, 4)))
+    ]
+    found = seen(bars, actions)
+    for each in found:
+        assert 0 <= each.first <= each.last < count and each.bars == each.last - each.first + 1
+        assert (each.start_ns, each.end_ns) == (bars.start[each.first], bars.end[each.last])
+    assert len({(each.kind, each.start_ns) for each in found}) == len(found)
+    assert [each.start_ns for each in found] == sorted(each.start_ns for each in found)
+    assert seen(bars, actions) == found
 
 
 def test_very_short_series_are_taken():

@@ -56,6 +56,7 @@ def test_what_looks_wrong_is_noted_once():
     assert notes() == [("unknown_volume", "16:10", 3)]
     row = QualityNote.objects.get()
     assert (row.timeframe, row.what, row.found) == ("1m", "TRADES", NOW)
+    assert row.get_kind_display() == "volume unknown among known ones"
     assert row.end - row.start == dt.timedelta(minutes=3)
     assert stored(spy, odd) == 0
     assert quality.note(instrument=spy, what="TRADES", bars=odd[100:101], now=NOW + dt.timedelta(days=1)) == 0
