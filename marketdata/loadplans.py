@@ -18,7 +18,8 @@ from marketdata.loadruns import queue_load
 from marketdata.models import BarFile, Fetch, Instrument, LoadPlan, LoadRun, ProvenRange
 from marketdata.models.loads import Mode
 from marketdata.moments import as_ns
-from marketdata.planning import LoadAsk, check_ask, due_ns, make_plan
+from marketdata.planning import LoadAsk, check_ask, due_ns
+from marketdata.previews import plan_load
 from tradingsite.runs import Run
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def _queue_missing(plan: LoadPlan, now: dt.datetime) -> list[LoadRun]:
     for instrument in _worth_planning(plan, now):
         try:
             ask = _ask(plan, instrument, now)
-            if make_plan(ask, as_ns(now), scheduled=True).requests:
+            if plan_load(ask, now, scheduled=True).requests:
                 found.append(queue_load(ask=ask, origin=Run.Origin.SCHEDULE, plan=plan))
         except BadInput as error:
             log.warning("load plan %s: %s cannot be loaded: %s", plan, instrument.symbol, error)
