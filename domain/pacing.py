@@ -18,7 +18,7 @@ from domain.errors import BadInput
 
 # So far may two clocks be apart, ours among themselves and ours from IB's.
 MARGIN_SECONDS = 1.0
-WINDOW_SECONDS = 590.0
+WINDOW_SECONDS = 600.0 + MARGIN_SECONDS
 WINDOW_WEIGHT = 58
 IDENTICAL_SECONDS = 15.0 + MARGIN_SECONDS
 BURST_SECONDS = 2.0 + MARGIN_SECONDS
@@ -31,7 +31,7 @@ SENDING_SECONDS = 5.0
 OPEN_RETRY_SECONDS = 1.0
 # What is older and closed counts nowhere.
 KEPT_SECONDS = WINDOW_SECONDS + SENDING_SECONDS
-_SMALL_BAR_SECONDS = 30
+SMALL_BAR_SECONDS = 30
 _PAUSES = (60.0, 120.0, 300.0, 600.0)
 # A breach after so long a time without one is a first one.
 BREACH_SECONDS = 3600.0
@@ -130,7 +130,7 @@ def wait_for(
 def is_counted(bar_seconds: int, profile: PacingProfile) -> bool:
     """Whether requests for such bars count in the window of ten minutes."""
     if profile is PacingProfile.RELAXED:
-        return bar_seconds <= _SMALL_BAR_SECONDS
+        return bar_seconds <= SMALL_BAR_SECONDS
     return profile is PacingProfile.STRICT
 
 

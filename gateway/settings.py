@@ -27,6 +27,7 @@ class ConnectionSettings:
     their sum (20 s as they are). A gateway that is gone is dialled at most once in `attempt_seconds`; the wait doubles
     up to what the kind of failure allows (5 s where nothing listens), never beyond `longest_wait_seconds`.
     `max_clock_skew_seconds` None: 5, or none where the account is simulated, as the simulator has a time of its own.
+    IB takes 50 `messages_per_second`; a simulated gateway can be set to take more.
     `market_data_type`: 1 live, 2 frozen, 3 delayed, 4 delayed and frozen.
     """
 
@@ -58,7 +59,7 @@ class ConnectionSettings:
             ("port", 1, 65535),
             ("client_id", 0, 2**31 - 1),
             ("heartbeat_misses", 1, 100),
-            ("messages_per_second", 10, 50),
+            ("messages_per_second", 10, 10_000 if self.kind is AccountKind.SIMULATED else 50),
             ("frame_bytes", 1024, FRAME_BYTES),
             ("market_data_type", 1, 4),
             ("event_limit", 1, 10_000_000),

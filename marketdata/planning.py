@@ -25,6 +25,7 @@ from marketdata.moments import as_datetime, as_ns, day_ns
 # Where nobody has asked yet how far back IB goes. The load itself asks.
 _ASSUMED_YEARS = {True: 10, False: 30}
 _YEAR_NS = 365 * DAY_NS
+_OLDEST_NS = day_ns(dt.date(1900, 1, 1))
 LOOK_NS = 14 * DAY_NS
 """A fortnight: no market is closed for longer than that."""
 
@@ -101,6 +102,9 @@ def check_ask(
     if mode not in Mode.values:
         raise BadInput(f"unknown mode {mode[:30]!r}; known: {', '.join(Mode.values)}")
     start_ns, end_ns = _moment(start, "start", 0), _moment(end, "end", 1)
+    for text, moment_ns in ((start, start_ns), (end, end_ns)):
+        if moment_ns is not None and moment_ns < _OLDEST_NS:
+            raise BadInput(f"{text} lies before 1900; nothing is that old")
     if start_ns is not None and start_ns >= now_ns:
         raise BadInput(f"start {start} lies in the future; nothing can be loaded from there")
     if start_ns is not None and end_ns is not None and start_ns >= end_ns:

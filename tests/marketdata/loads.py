@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from domain.bars import BarSeries
+from domain.bars import Adjustment, BarSeries
 from domain.timeframe import DAY_NS, Timeframe
 from gateway.connection import Connection
 from gateway.history import BAR_SIZES
@@ -75,3 +75,16 @@ def truth(gateway: Any, instrument: Instrument, timeframe: str, start_ns: int, e
 
 def held(instrument: Instrument, timeframe: str, what: str = "TRADES") -> BarSeries:
     return store.read_bars(instrument, timeframe, what=what, adjustment=basis_of(instrument, what))
+
+
+def series(timeframe: str, start: str, end: str, without: Any = ()) -> BarSeries:
+    """Bars of every New York session from a date to a date, both included, less those of some dates."""
+    frame, table = Timeframe(timeframe), calendars.sessions("XNYS")
+    first, last = (int(np.datetime64(day, "ns").astype(np.int64)) for day in (start, end))
+    starts, ends = table.expected_bars(frame, first, last + DAY_NS)
+    keep = ~np.isin(table.trading_dates(starts), np.array(without, "datetime64[D]").astype(np.int64))
+    price = np.full(int(keep.sum()), 100.0)
+    return BarSeries.from_columns(
+        frame, start=starts[keep], end=ends[keep], open=price, high=price, low=price, close=price,
+        adjustment=Adjustment.SPLIT,
+    )  # fmt: skip

@@ -324,3 +324,61 @@ def test_years_join_to_one_series_however_many_bars_were_expected(bars_root, mon
     join = store._join
     monkeypatch.setattr(store, "_join", lambda pieces, rows, empty: join(pieces, expected, empty))
     assert_same(store.read_bars(spy, "1m"), bars)
+
+
+def test_a_series_that_is_replaced_keeps_nothing_of_the_old_one(bars_root):
+    spy = make.instrument()
+    old = merge([make.minutes(300, first="2022-12-30T14:30"), make.minutes(300)])
+    write(spy, old)
+    assert set(BarFile.objects.values_list("partition", flat=True)) == {2022, 2023}
+    new = make.minutes(200, first="2023-01-03T16:00", seed=2)
+    (report,) = store.write_all([store.BarWrite(spy, new, "rebuilt", replace=True)])
+    assert (report.added, report.changed, report.unchanged, report.files) == (0, 200, 0, 1)
+    assert_same(store.read_bars(spy, "1m"), new)
+    assert [(row.partition, row.version, row.source) for row in BarFile.objects.all()] == [(2023, 2, "rebuilt")]
+
+
+def test_the_same_bars_from_another_source_are_recorded_as_such_when_they_replace(bars_root):
+    spy = make.instrument()
+    bars = make.minutes(300)
+    write(spy, bars)
+    store.write_all([store.BarWrite(spy, bars, "test", replace=True)])
+    assert BarFile.objects.get().version == 1
+    store.write_all([store.BarWrite(spy, bars, "another", replace=True)])
+    assert (BarFile.objects.get().version, BarFile.objects.get().source) == (2, "another")
+
+
+def test_rows_written_along_are_committed_with_the_bars_or_not_at_all(bars_root):
+    spy = make.instrument()
+    bars = make.minutes(300)
+
+    def along():
+        Instrument.objects.filter(pk=spy.pk).update(name="with bars")
+
+    store.write_all([store.BarWrite(spy, bars[:100], "test")], along)
+    spy.refresh_from_db()
+    assert (spy.name, BarFile.objects.get().rows) == ("with bars", 100)
+
+    def fails():
+        Instrument.objects.filter(pk=spy.pk).update(name="without bars")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.write_all([store.BarWrite(spy, bars, "test")], fails)
+    spy.refresh_from_db()
+    assert (spy.name, BarFile.objects.get().rows) == ("with bars", 100)
+    store.write_all([], lambda: Instrument.objects.filter(pk=spy.pk).update(name="no bars"))
+    spy.refresh_from_db()
+    assert spy.name == "no bars"
+
+
+def test_starts_are_those_of_the_bars_held_and_of_no_damaged_file(bars_root):
+    spy = make.instrument()
+    bars = merge([make.minutes(300, first="2022-12-30T14:30"), make.minutes(300)])
+    write(spy, bars)
+    asked = (spy, bars.timeframe, "TRADES", Adjustment.RAW, int(bars.start[10]), int(bars.start[500]))
+    np.testing.assert_array_equal(store.read_starts(*asked), bars.start[10:500])
+    row = BarFile.objects.get(partition=2022)
+    (bars_root / row.path).write_bytes(b"rubbish")
+    np.testing.assert_array_equal(store.read_starts(*asked), bars.start[300:500])
+    assert BarFile.objects.get(partition=2022).quarantined is not None
