@@ -3,6 +3,7 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
+from domain.pacing import Priority
 from gateway.codes import error_of, meaning
 from gateway.simulator.server import DEFAULT_START_NS
 from marketdata import questions
@@ -78,9 +79,11 @@ def test_the_beginning_of_the_history_is_kept_for_a_day(data_worker):  # noqa: F
     assert head.what == "TRADES"
     assert abs(head.start - as_datetime(listed.head_ns)) <= dt.timedelta(days=1)
     assert run.answer == {"heads": {"TRADES": head.start.isoformat()}, "refused": {}}
-    soon, later = (head.asked + dt.timedelta(hours=hours) for hours in (23, 25))
-    assert questions.ask_head(data_worker, row, "TRADES", soon).asked == head.asked
-    assert questions.ask_head(data_worker, row, "TRADES", later).asked == later
+    never = {"priority": Priority.TAIL, "wait": pytest.fail}
+    assert questions.ask_head(data_worker, row, "TRADES", **never) == (head, False)
+    HeadTime.objects.update(asked=head.asked - dt.timedelta(hours=25))
+    asked_again, was_asked = questions.ask_head(data_worker, row, "TRADES", **never)
+    assert was_asked and asked_again.asked >= head.asked
     assert HeadTime.objects.count() == 1
 
 
@@ -116,7 +119,7 @@ def test_where_ib_was_asked_too_often_the_whole_login_pauses_and_the_question_wa
     paused = []
     text = "Historical Market Data Service error message:Historical data request pacing violation"
 
-    def ask_head(*_) -> None:
+    def ask_head(*_, **__) -> None:
         raise error_of(meaning(162, text), text)
 
     monkeypatch.setattr(questions, "ask_head", ask_head)
@@ -149,7 +152,7 @@ def test_no_permission_says_which_subscription_is_missing(monkeypatch):
     """The simulated gateway tells everybody where a history begins; IB may not."""
     text = "Historical Market Data Service error message:No market data permissions for NASDAQ STK"
 
-    def ask_head(*_) -> None:
+    def ask_head(*_, **__) -> None:
         raise error_of(meaning(162, text), text)
 
     monkeypatch.setattr(questions, "ask_head", ask_head)
