@@ -31,6 +31,9 @@ from tradingsite.problems import Problem
 from tradingsite.runs import Run, enqueue
 from tradingsite.runviews import DETAILS, LISTED, Asked, RunFields, RunFilter, RunViews, accepted, wait_for
 
+QUESTION_KINDS = GatewayQuestion.Kind.choices
+
+
 # ---- questions ---------------------------------------------------------------------------------------------------
 
 
