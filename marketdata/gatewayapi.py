@@ -29,7 +29,14 @@ from tradingsite.access import may_act
 from tradingsite.endpoints import Endpoint, Ordering, Strict
 from tradingsite.problems import Problem
 from tradingsite.runs import Run, enqueue
+<<<<<<< HEAD
+from tradingsite.runviews import DETAILS, LISTED, Asked, RunFields, RunFilter, RunViews, accepted
+
+QUESTION_KINDS = GatewayQuestion.Kind.choices
+
+=======
 from tradingsite.runviews import DETAILS, LISTED, Asked, RunFields, RunFilter, RunViews, accepted, wait_for
+>>>>>>> faces
 
 QUESTION_KINDS = GatewayQuestion.Kind.choices
 
@@ -52,7 +59,7 @@ class QuestionDetail(RunFields):
 
 
 class QuestionFilter(RunFilter):
-    kind = filters.ChoiceFilter(choices=GatewayQuestion.Kind.choices)
+    kind = filters.ChoiceFilter(choices=QUESTION_KINDS)
     symbol = filters.CharFilter(max_length=32)
 
 
@@ -110,7 +117,7 @@ class WantedFields(Strict):
 class CandidateFields(serializers.Serializer):
     con_id = serializers.IntegerField()
     symbol = serializers.CharField()
-    kind = serializers.CharField()
+    kind = serializers.ChoiceField(choices=INSTRUMENT_KINDS)
     name = serializers.CharField()
     exchange = serializers.CharField()
     primary = serializers.CharField()
@@ -166,7 +173,11 @@ class Discover(Endpoint, APIView):
         with transaction.atomic():
             question = questions.ask_which(wanted=wanted, origin=Run.Origin.API, started_by=request.user)
             enqueue(question)
+<<<<<<< HEAD
+        questions.wait_for(question, settings.DISCOVER_WAIT_SECONDS)
+=======
         wait_for(question, settings.DISCOVER_WAIT_SECONDS)
+>>>>>>> faces
         if question.answer is not None:
             return _answered(question.answer)
         if question.state == Run.State.FAILED:

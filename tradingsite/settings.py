@@ -290,6 +290,7 @@ SPECTACULAR_SETTINGS = {
         "ActionKind": "marketdata.api.ACTION_KINDS",
         "AccountKind": "execution.api.ACCOUNT_KINDS",
         "InstrumentKind": "marketdata.api.INSTRUMENT_KINDS",
+        "QuestionKind": "marketdata.gatewayapi.QUESTION_KINDS",
         "RunKind": [(name, name) for name in ("barimport", "loadrun", "gatewayquestion", "backtest", "report")],
         "AlertLevel": "reports.api.LEVELS",
         "HaltLevel": "execution.api.HALT_LEVELS",
