@@ -29,14 +29,7 @@ from tradingsite.access import may_act
 from tradingsite.endpoints import Endpoint, Ordering, Strict
 from tradingsite.problems import Problem
 from tradingsite.runs import Run, enqueue
-<<<<<<< HEAD
-from tradingsite.runviews import DETAILS, LISTED, Asked, RunFields, RunFilter, RunViews, accepted
-
-QUESTION_KINDS = GatewayQuestion.Kind.choices
-
-=======
 from tradingsite.runviews import DETAILS, LISTED, Asked, RunFields, RunFilter, RunViews, accepted, wait_for
->>>>>>> faces
 
 QUESTION_KINDS = GatewayQuestion.Kind.choices
 
@@ -173,11 +166,7 @@ class Discover(Endpoint, APIView):
         with transaction.atomic():
             question = questions.ask_which(wanted=wanted, origin=Run.Origin.API, started_by=request.user)
             enqueue(question)
-<<<<<<< HEAD
-        questions.wait_for(question, settings.DISCOVER_WAIT_SECONDS)
-=======
         wait_for(question, settings.DISCOVER_WAIT_SECONDS)
->>>>>>> faces
         if question.answer is not None:
             return _answered(question.answer)
         if question.state == Run.State.FAILED:

@@ -24,11 +24,7 @@ from schemathesis import GenerationMode
 
 from execution.models import KillSwitch
 from marketdata import store
-<<<<<<< HEAD
-from marketdata.models import BarImport, CorporateAction, GatewayQuestion
-=======
 from marketdata.models import BarImport, CorporateAction, Fetch, GatewayQuestion, LoadPlan, LoadRun, Watchlist
->>>>>>> faces
 from marketdata.services import set_watchlist
 from reports.models import Alert, Report
 from strategies.backtests import run_directory
@@ -42,11 +38,7 @@ from tests.tradingsite.people import ROOT, person
 SECRET = "c" * 32
 # Told to a token, a heartbeat or a key, not to what a caller asked for.
 UNCOUNTED = {"answeredrequest", "apitoken", "session", "logentry"}
-<<<<<<< HEAD
-BY_UUID = ("bar-imports", "gateway-questions", "reports", "runs")
-=======
 BY_UUID = ("bar-imports", "data/loads", "gateway-questions", "reports", "runs")
->>>>>>> faces
 
 
 @pytest.fixture(autouse=True)
@@ -78,13 +70,10 @@ def filled(db, tmp_path, settings) -> dict[str, Any]:
     report = Report.objects.create(backtest=backtest)
     BarImport.objects.create(pk=report.pk, name="SPY.csv")
     GatewayQuestion.objects.create(pk=report.pk, kind="discover", symbol="SPY")
-<<<<<<< HEAD
-=======
     load = LoadRun.objects.create(pk=report.pk, instrument=order.instrument, timeframe="1m", **done)
     hour = {"start": timezone.now(), "end": timezone.now() + timedelta(hours=1), "duration": "3600 S"}
     Fetch.objects.create(load_run=load, instrument=order.instrument, timeframe="1m", gap=0, **hour)
     LoadPlan.objects.create(name="minutes", watchlist=Watchlist.objects.get(), timeframe="1m")
->>>>>>> faces
     Alert.objects.create(level="info", subject="hello")
     link(seconds_ago=-86_400)  # alive for as long as this takes, or its health is a 503
     KillSwitch.objects.create(engaged=timezone.now(), engaged_by=person("trader"))

@@ -178,16 +178,13 @@ API_CALLS = {
     **rows("watchlists", "pk", write=RESEARCHER),
     **rows("corporate-actions", "pk", write=RESEARCHER),
     **run("bar-imports"),
-<<<<<<< HEAD
     **{call: role for call, role in run("gateway-questions").items() if call != "POST gateway-questions"},
-=======
     **{call: role for call, role in run("data/loads").items() if call != "POST data/loads"},
     "GET data/loads/<pk>/fetches": VIEWER,
     "POST data/load": RESEARCHER,
     "POST data/preview": VIEWER,
     "GET data/pacing": VIEWER,
     **rows("data/plans", "pk", write=RESEARCHER),
->>>>>>> faces
     **rows("strategies", "name"),
     **rows("risk-profiles", "pk", write=ADMIN),
     **rows("strategy-configs", "pk", write=RESEARCHER),
