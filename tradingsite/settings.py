@@ -295,7 +295,6 @@ SPECTACULAR_SETTINGS = {
         "AlertLevel": "reports.api.LEVELS",
         "HaltLevel": "execution.api.HALT_LEVELS",
         "What": "marketdata.models.What.choices",
-        "QuestionKind": "marketdata.gatewayapi.QUESTION_KINDS",
         "LoadMode": "marketdata.loadapi.ALL_MODES",
         "AskedLoadMode": "marketdata.loadapi.MODES",
         "LoadOutcome": "marketdata.loadapi.OUTCOMES",
