@@ -33,6 +33,7 @@ from tradingsite.runviews import DETAILS, LISTED, Asked, RunFields, RunFilter, R
 
 QUESTION_KINDS = GatewayQuestion.Kind.choices
 
+
 # ---- questions ---------------------------------------------------------------------------------------------------
 
 

@@ -28,10 +28,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from domain.errors import BadInput, UnknownName
+from domain.pacing import PacingProfile
 from domain.timeframe import Timeframe
-from marketdata import loadplans, previews
+from marketdata import loadplans, pacing, previews
 from marketdata.loadruns import queue_load, result_of
-from marketdata.models import Fetch, Instrument, LoadPlan, LoadRun, Watchlist, What
+from marketdata.models import Fetch, Instrument, LoadPlan, LoadRun, PacingBudget, Watchlist, What
 from marketdata.models.loads import PRIORITIES, Mode
 from marketdata.moments import as_ns
 from marketdata.planning import LoadAsk, check_ask
@@ -45,11 +46,12 @@ from tradingsite.runviews import DETAILS, LISTED, STATES, RunFields, RunFilter, 
 
 A_NUMBER = "[0-9]{1,18}"
 TIMEFRAMES = [each.value for each in Timeframe]
-MODES = LoadPlan._meta.get_field("mode").choices
 ALL_MODES = Mode.choices
+MODES = [choice for choice in ALL_MODES if choice[0] != Mode.REBUILD]
 OUTCOMES = LoadRun.Outcome.choices
 FETCH_STATES = Fetch.State.choices
 LOAD_PRIORITIES = PRIORITIES
+PROFILES = [(each.value, each.value) for each in PacingProfile]
 
 
 # ---- what is asked -----------------------------------------------------------------------------------------------
@@ -156,7 +158,11 @@ def read_ask(data: Any) -> LoadAsk:
         instrument = Instrument.objects.named(symbol, exchange=exchange)
     except UnknownName as error:
         raise BadInput(f"{error}. POST /api/v1/ib/symbols/discover asks IB which contract {symbol} is") from error
-    return check_ask(instrument=instrument, now_ns=as_ns(timezone.now()), **given)
+    return check_ask(instrument=instrument, now_ns=as_ns(_now()), **given)
+
+
+def _now() -> Any:
+    return previews.gateway_now(timezone.now())
 
 
 class PreviewLoad(Endpoint, APIView):
@@ -169,7 +175,7 @@ class PreviewLoad(Endpoint, APIView):
 
     @extend_schema(operation_id="data_preview", request=LoadFields, responses=PreviewFields, examples=EXAMPLES)
     def post(self, request: Request) -> Response:
-        found = previews.preview(read_ask(request.data), timezone.now())
+        found = previews.preview(read_ask(request.data), _now())
         return Response(PreviewFields(found.as_dict()).data)
 
 
@@ -191,7 +197,7 @@ class Load(Endpoint, APIView):
     )
     def post(self, request: Request) -> Response:
         ask = read_ask(request.data)
-        found = previews.preview(ask, timezone.now())
+        found = previews.preview(ask, _now())
         if found.is_needless:
             return Response(AnsweredFields(previews.up_to_date(found.plan) | {"run": None}).data)
         with transaction.atomic():
@@ -225,7 +231,7 @@ def _queued(request: Request, run: LoadRun, found: Preview, gateway: linkrows.St
         "follow": request.build_absolute_uri(place),
         "waits_for": run.waits_for,
         "requests": found.plan.requests,
-        "minutes": round(found.minutes, 1),
+        "minutes": round(found.minutes, 2),
         "gateway": {"ready": gateway.ok, "cause": gateway.cause, "remedy": gateway.remedy},
     }
     return Response(QueuedFields(told).data, status=202, headers={"Location": place})
@@ -354,9 +360,45 @@ class LoadPlans(Configuration, viewsets.ModelViewSet):
     lookup_value_regex = A_NUMBER
 
 
+# ---- pacing ------------------------------------------------------------------------------------------------------
+
+
+class WaitingFields(serializers.Serializer):
+    """Requests that wait for a slot, by who comes first."""
+
+    live = serializers.IntegerField()
+    scan = serializers.IntegerField()
+    tail = serializers.IntegerField()
+    backfill = serializers.IntegerField()
+
+
+class PacingFields(serializers.Serializer):
+    login = serializers.CharField(help_text="host and port of the gateway")
+    profile = serializers.ChoiceField(choices=PROFILES)
+    used = serializers.IntegerField(help_text="requests of the last ten minutes, by weight")
+    limit = serializers.IntegerField()
+    open = serializers.IntegerField(help_text="requests that IB has not answered yet")
+    waiting = WaitingFields()
+    paused_until = serializers.DateTimeField(allow_null=True, help_text="after IB reported too many requests")
+    seconds = serializers.FloatField(help_text="until the next slot")
+
+
+class Pacing(Endpoint, APIView):
+    """The budget of history requests, which all processes of one IB login share."""
+
+    queryset = PacingBudget.objects.all()
+
+    @extend_schema(operation_id="data_pacing", responses=PacingFields)
+    def get(self, request: Request) -> Response:
+        found = pacing.standing()
+        waiting = {priority.name.lower(): number for priority, number in found.waiting.items()}
+        return Response(PacingFields(found._asdict() | {"waiting": waiting}).data)
+
+
 VIEWSETS: dict[str, Any] = {"data/loads": Loads, "data/plans": LoadPlans}
 
 URLS: list[URLPattern] = [
     path("data/load", Load.as_view(), name="api-data-load"),
     path("data/preview", PreviewLoad.as_view(), name="api-data-preview"),
+    path("data/pacing", Pacing.as_view(), name="api-data-pacing"),
 ]

@@ -19,7 +19,7 @@ from marketdata.models import BarFile, Fetch, Instrument, LoadPlan, LoadRun, Pro
 from marketdata.models.loads import Mode
 from marketdata.moments import as_ns
 from marketdata.planning import LoadAsk, check_ask, due_ns
-from marketdata.previews import plan_load
+from marketdata.previews import gateway_now, plan_load
 from tradingsite.runs import Run
 
 log = logging.getLogger(__name__)
@@ -58,10 +58,11 @@ def start_due(now: dt.datetime) -> list[LoadRun]:
 
 def _queue_missing(plan: LoadPlan, now: dt.datetime) -> list[LoadRun]:
     found = []
-    for instrument in _worth_planning(plan, now):
+    moment = gateway_now(now)
+    for instrument in _worth_planning(plan, moment):
         try:
-            ask = _ask(plan, instrument, now)
-            if plan_load(ask, now, scheduled=True).requests:
+            ask = _ask(plan, instrument, moment)
+            if plan_load(ask, moment, scheduled=True).requests:
                 found.append(queue_load(ask=ask, origin=Run.Origin.SCHEDULE, plan=plan))
         except BadInput as error:
             log.warning("load plan %s: %s cannot be loaded: %s", plan, instrument.symbol, error)

@@ -14,6 +14,7 @@ from marketdata.models import LoadRun
 from marketdata.models.loads import Mode
 from marketdata.moments import as_ns
 from marketdata.planning import LoadAsk, LoadPlanning, make_plan
+from tradingsite import linkrows
 
 GAPS_TOLD = 500
 
@@ -33,12 +34,21 @@ class Preview(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         told = self.plan.as_dict()
         gaps = told.pop("gaps")
-        cost = {"minutes": round(self.minutes, 1), "gaps_found": len(gaps), "gaps": gaps[:GAPS_TOLD]}
+        cost = {"minutes": round(self.minutes, 2), "gaps_found": len(gaps), "gaps": gaps[:GAPS_TOLD]}
         return told | cost
 
 
+def gateway_now(now: dt.datetime) -> dt.datetime:
+    """The gateway's time, as its holder told it last: which bars are complete is for it to say. A simulated one may
+    live on another day. `now` where nobody holds a connection."""
+    row = linkrows.standing(linkrows.DATA).row
+    ahead = None if row is None else row.clock_skew_s
+    return now if ahead is None else now + dt.timedelta(seconds=ahead)
+
+
 def plan_load(ask: LoadAsk, now: dt.datetime, *, scheduled: bool = False) -> LoadPlanning:
-    """What the load would do, as the data worker will plan it. BadInput where it cannot be made."""
+    """What the load would do, as the data worker will plan it at `now` (the gateway's). BadInput where it cannot be
+    made."""
     meant = rebuilding.mode_for(ask, simulated=loading.source() == rebuilding.SIMULATED)
     return make_plan(meant, as_ns(now), scheduled=scheduled)
 

@@ -11,7 +11,7 @@ settings.load_profile("tests")
 def _no_beats_inside_a_transaction(request, monkeypatch):
     """A run's watching thread has a connection of its own, which on a server does not see the transaction of a test:
     it would take the run for lost. Tests of the beats themselves set them."""
-    if "db" in request.fixturenames:
+    if "db" in request.fixturenames or request.node.get_closest_marker("django_db"):
         from tradingsite import attempts
 
         monkeypatch.setattr(attempts, "BEAT_SECONDS", 600.0)

@@ -1,6 +1,7 @@
 """Load plans: what is due is queued once, and what is up to date costs next to nothing."""
 
 import datetime as dt
+import itertools
 import random
 
 import pytest
@@ -209,7 +210,7 @@ def test_what_is_taken_for_up_to_date_is_what_planning_finds_nothing_missing_of(
         )
         end = moments[0] if timeframe == "1m" else moments[0].replace(hour=20, minute=0)
         holds(row, end, timeframe)
-        for first, last in zip(moments, moments[1:], strict=False):
+        for first, last in itertools.pairwise(moments):
             if first == last or rng.random() < 0.1:
                 continue
             if rng.random() < 0.5:

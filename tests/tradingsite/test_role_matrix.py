@@ -183,6 +183,7 @@ API_CALLS = {
     "GET data/loads/<pk>/fetches": VIEWER,
     "POST data/load": RESEARCHER,
     "POST data/preview": VIEWER,
+    "GET data/pacing": VIEWER,
     **rows("data/plans", "pk", write=RESEARCHER),
     **rows("strategies", "name"),
     **rows("risk-profiles", "pk", write=ADMIN),
