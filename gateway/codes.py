@@ -42,6 +42,7 @@ CLIENT_ID_IN_USE = 326
 SUBSCRIPTION_LOST = frozenset({10182, 10225})
 CANCELLED_BY_REQUEST = "cancelled by request"
 NO_DATA = "no data"
+PACED = "history was asked for too often"
 READ_ONLY_REMEDY = "untick Read-Only API in the gateway's API settings, or mark this connection as read only"
 _SUBSCRIBE = "subscribe to the market data in IB's client portal, or ask for delayed data"
 _ORDER_IDS = "ask for a new order id; another program may share this client id"
@@ -139,7 +140,7 @@ _BY_TEXT: dict[int, tuple[tuple[str, Meaning], ...]] = {
         ("returned no data", Meaning(162, NOTE, NO_DATA)),
         ("cancelled", Meaning(162, NOTE, CANCELLED_BY_REQUEST)),
         ("canceled", Meaning(162, NOTE, CANCELLED_BY_REQUEST)),
-        ("pacing violation", Meaning(162, RETRY, "history was asked for too often")),
+        ("pacing violation", Meaning(162, RETRY, PACED)),
         ("permission", Meaning(162, REJECT, "no permission for this history", _SUBSCRIBE)),
         (
             "different ip address",

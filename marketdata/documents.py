@@ -1,85 +1,30 @@
-"""Instruments, watchlists and corporate actions as documents.
-
-An instrument is named by its listing: `SPY` is the stock on SMART in USD, and what differs from that is said:
-`QQQ@ARCA`, `VOD@LSE/GBP`, `ES@CME/future`. `#2` is an inactive one whose listing another has taken.
-"""
+"""Instruments, watchlists and corporate actions as documents."""
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from decimal import Decimal
 from typing import Any
 
 from django.db import models
-from django.db.models import Count, Prefetch, Q
+from django.db.models import Count, Prefetch
 
-from domain.errors import BadInput, UnknownName
+from domain.errors import BadInput
 from marketdata import calendars
+from marketdata.listings import DEFAULTS, instrument_meant, instrument_named, listing, number_of, reference
+from marketdata.loaddocuments import HaltsKind, LengthKind, PacingKind, PlanKind
 from marketdata.models import CorporateAction, Instrument, Watchlist, WatchlistMember
 from marketdata.services import check_symbol, set_watchlist
 from tradingsite.documents import Day, Document, Kind, Number, from_number, read, register, without_empty
-
-_LISTING = re.compile(
-    r"(?P<symbol>[^@/#]+)(@(?P<exchange>[^@/#]+))?(/(?P<currency>[A-Z]{3}))?(/(?P<kind>[a-z]+))?(#(?P<number>\d{1,6}))?"
-)
-_DEFAULTS = {"exchange": "SMART", "currency": "USD", "kind": "stock"}
-
-
-def listing(row: Instrument | InstrumentDocument, number: int = 1) -> str:
-    """The name of an instrument in documents."""
-    exchange = "" if row.exchange == _DEFAULTS["exchange"] else f"@{row.exchange}"
-    currency = "" if row.currency == _DEFAULTS["currency"] else f"/{row.currency}"
-    kind = "" if row.kind == _DEFAULTS["kind"] else f"/{row.kind}"
-    return f"{row.symbol}{exchange}{currency}{kind}" + ("" if number == 1 else f"#{number}")
-
-
-def number_of(row: Instrument) -> int:
-    """1, or the place of an inactive instrument among those of the same listing: the active one, then the oldest."""
-    if row.active:
-        return 1
-    same = Instrument.objects.filter(
-        symbol=row.symbol, exchange=row.exchange, currency=row.currency, kind=row.kind
-    ).exclude(pk=row.pk)
-    return 1 + same.filter(Q(active=True) | Q(pk__lt=row.pk)).count()
-
-
-def reference(row: Instrument) -> str:
-    return listing(row, number_of(row))
-
-
-def instrument_named(name: str) -> Instrument | None:
-    """The instrument of exactly that name."""
-    found = _LISTING.fullmatch(name)
-    if found is None:
-        return None
-    fields = {field: found[field] or default for field, default in _DEFAULTS.items()}
-    held = Instrument.objects.filter(symbol=found["symbol"], **fields).order_by("-active", "pk")
-    number = int(found["number"] or 1)
-    return held[number - 1 : number].first() if number else None
-
-
-def instrument_meant(name: str) -> Instrument:
-    """The instrument of that name, or the only active one that a shorter name can mean (`SPY` of SPY/etf)."""
-    exact = instrument_named(name)
-    if exact is not None:
-        return exact
-    found = _LISTING.fullmatch(name)
-    if found is None or found["number"]:
-        known = (reference(row) for row in Instrument.objects.active())
-        raise UnknownName("instrument", name, known)
-    return Instrument.objects.named(
-        found["symbol"], exchange=found["exchange"], currency=found["currency"], kind=found["kind"]
-    )
 
 
 class InstrumentDocument(Document):
     symbol: str
     name: str = ""
-    kind: str = _DEFAULTS["kind"]
-    exchange: str = _DEFAULTS["exchange"]
+    kind: str = DEFAULTS["kind"]
+    exchange: str = DEFAULTS["exchange"]
     primary: str = ""
-    currency: str = _DEFAULTS["currency"]
+    currency: str = DEFAULTS["currency"]
     calendar: str = "XNYS"
     tick: Number = Decimal("0.01")
     lot: Number = Decimal(1)
@@ -253,6 +198,5 @@ class ActionsKind(Kind[ActionsDocument, Instrument]):
         unit.corporate_actions.all().delete()
 
 
-register(InstrumentKind())
-register(WatchlistKind())
-register(ActionsKind())
+for kind in (InstrumentKind, WatchlistKind, ActionsKind, PlanKind, LengthKind, HaltsKind, PacingKind):
+    register(kind())

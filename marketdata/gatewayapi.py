@@ -5,11 +5,10 @@ No request reaches the gateway: each question is a run, which the data worker an
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django_filters import rest_framework as filters
@@ -30,10 +29,14 @@ from tradingsite.access import may_act
 from tradingsite.endpoints import Endpoint, Ordering, Strict
 from tradingsite.problems import Problem
 from tradingsite.runs import Run, enqueue
+<<<<<<< HEAD
 from tradingsite.runviews import DETAILS, LISTED, Asked, RunFields, RunFilter, RunViews, accepted
 
-_POLL_SECONDS = 0.1
+QUESTION_KINDS = GatewayQuestion.Kind.choices
 
+=======
+from tradingsite.runviews import DETAILS, LISTED, Asked, RunFields, RunFilter, RunViews, accepted, wait_for
+>>>>>>> faces
 
 # ---- questions ---------------------------------------------------------------------------------------------------
 
@@ -53,7 +56,7 @@ class QuestionDetail(RunFields):
 
 
 class QuestionFilter(RunFilter):
-    kind = filters.ChoiceFilter(choices=GatewayQuestion.Kind.choices)
+    kind = filters.ChoiceFilter(choices=QUESTION_KINDS)
     symbol = filters.CharFilter(max_length=32)
 
 
@@ -111,7 +114,7 @@ class WantedFields(Strict):
 class CandidateFields(serializers.Serializer):
     con_id = serializers.IntegerField()
     symbol = serializers.CharField()
-    kind = serializers.CharField()
+    kind = serializers.ChoiceField(choices=INSTRUMENT_KINDS)
     name = serializers.CharField()
     exchange = serializers.CharField()
     primary = serializers.CharField()
@@ -167,7 +170,11 @@ class Discover(Endpoint, APIView):
         with transaction.atomic():
             question = questions.ask_which(wanted=wanted, origin=Run.Origin.API, started_by=request.user)
             enqueue(question)
-        _wait_for(question)
+<<<<<<< HEAD
+        questions.wait_for(question, settings.DISCOVER_WAIT_SECONDS)
+=======
+        wait_for(question, settings.DISCOVER_WAIT_SECONDS)
+>>>>>>> faces
         if question.answer is not None:
             return _answered(question.answer)
         if question.state == Run.State.FAILED:
@@ -179,14 +186,6 @@ def _answered(answer: dict[str, Any]) -> Response:
     rows = Instrument.objects.select_related("details").filter(pk=answer["instrument"])
     shown = answer | {"instrument": rows.first(), "ambiguous": bool(answer["candidates"])}
     return Response(DiscoveryFields(shown).data)
-
-
-def _wait_for(question: GatewayQuestion) -> None:
-    """Until it has ended, or DISCOVER_WAIT_SECONDS. Inside a transaction no worker sees the question before its end."""
-    end = time.monotonic() + settings.DISCOVER_WAIT_SECONDS
-    while not question.ended and not connection.in_atomic_block and time.monotonic() < end:
-        time.sleep(_POLL_SECONDS)
-        question.refresh_from_db()
 
 
 class DiscoveredFilter(filters.FilterSet):

@@ -7,7 +7,6 @@ that are still pending, and asks for nothing that is stored.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from dataclasses import replace
@@ -22,11 +21,11 @@ from django.utils import timezone
 from domain.bars import BarSeries, merge
 from domain.errors import BadInput
 from domain.gaps import Place, unexpected_bars
-from domain.pacing import HistoryAsk, Priority
+from domain.pacing import Priority
 from domain.segments import Segment, duration, halves
 from domain.timeframe import SECOND_NS, Timeframe
+from gateway.codes import PACED
 from gateway.connection import Connection
-from gateway.contract import Contract
 from gateway.errors import (
     BadFrame,
     ConnectionLost,
@@ -41,7 +40,7 @@ from gateway.history import HistoryRequest, ProvenEmpty
 from marketdata import calendars, discovery, pacing, planning, proofs, quality, questions, rebuilding, store
 from marketdata.contracts import basis_of, contract_of, regular_hours
 from marketdata.loadruns import queue_load, result_of
-from marketdata.models import Fetch, GatewayQuestion, HeadTime, LoadRun, What
+from marketdata.models import Fetch, GatewayQuestion, LoadRun, What
 from marketdata.models.loads import Mode
 from marketdata.moments import as_datetime, as_ns
 from marketdata.proofs import Proof
@@ -209,16 +208,13 @@ class Loading:
     def _learn_head(self) -> None:
         """Ask where the history begins, unless that was asked lately."""
         what = proofs.head_of(self.run.what)
-        now = timezone.now()
-        if HeadTime.objects.filter(instrument=self.instrument, what=what, asked__gt=now - timedelta(days=1)).exists():
-            return
-        ask = self._ask_of(contract_of(self.instrument), f"head of {what}", 86_400)
-        with pacing.slot(ask, Priority(self.run.priority), wait=self._wait):
-            self.requests += 1
-            try:
-                questions.ask_head(self.connection, self.instrument, what, now)
-            except Refused as error:
-                raise BadInput(f"{self.instrument}: {explain(error)}") from error
+        try:
+            _, asked = questions.ask_head(
+                self.connection, self.instrument, what, priority=Priority(self.run.priority), wait=self._wait
+            )
+        except Refused as error:
+            raise BadInput(f"{self.instrument}: {explain(error)}") from error
+        self.requests += asked
 
     # ---- one request ---------------------------------------------------------------------------------------------
 
@@ -248,9 +244,8 @@ class Loading:
         request = HistoryRequest(
             contract, self.frame, length, self.run.what, self.regular_hours, None if is_adjusted else as_ns(fetch.end)
         )
-        ask = self._ask_of(contract, str(request), self.frame.nanoseconds // SECOND_NS)
         try:
-            with pacing.slot(ask, Priority(self.run.priority), wait=self._wait):
+            with pacing.slot(pacing.ask_of(request), Priority(self.run.priority), wait=self._wait):
                 self.requests += 1
                 answer = self.connection.history(request, self.sessions, REQUEST_SECONDS)
         except (ConnectionLost, NotReady, BadFrame, Throttled):
@@ -263,10 +258,6 @@ class Loading:
     def _now_ns(self) -> int:
         """By the gateway's clock: what is complete is for it to say."""
         return time.time_ns() + self.ahead_ns
-
-    def _ask_of(self, contract: Contract, identity: str, bar_seconds: int) -> HistoryAsk:
-        name = f"{contract.con_id or contract.symbol}@{contract.exchange}"
-        return HistoryAsk(name, self.run.what, hashlib.sha256(identity.encode()).hexdigest(), bar_seconds)
 
     # ---- its answer ----------------------------------------------------------------------------------------------
 
@@ -317,7 +308,7 @@ class Loading:
         """Ask again later, in halves where it took too long, or not at all."""
         text = explain(error)
         code = getattr(error, "code", 0)
-        if "too often" in text:  # the whole login waits, and nothing is this segment's fault
+        if text.startswith(PACED):  # the whole login waits, and nothing is this segment's fault
             pacing.pause()
             self._say(fetch, text)
             return

@@ -3,22 +3,28 @@ the data worker has the connection to ask by."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
 from domain.errors import BadInput
+from domain.pacing import Priority
+from domain.timeframe import Timeframe
+from gateway.codes import PACED
 from gateway.connection import Connection
 from gateway.errors import ConnectionLost, GatewayError, NotReady, Refused
-from marketdata import discovery, lookup
+from gateway.history import HistoryRequest
+from marketdata import discovery, lookup, pacing, proofs
 from marketdata.contracts import contract_of, default_what, regular_hours
 from marketdata.lookup import Wanted
 from marketdata.models import BarFile, GatewayQuestion, HeadTime, Instrument
 from marketdata.moments import as_datetime
-from tradingsite import linkrows, links
+from tradingsite import endings, linkrows, links
 from tradingsite.attempts import Attempt, GiveWay
 from tradingsite.runs import Run
 
@@ -26,6 +32,7 @@ FRESH = timedelta(days=1)
 REFUSED_FRESH = timedelta(hours=1)
 """How long a question about ranges that failed is not asked again by itself."""
 READY_SECONDS = 2.0
+_POLL_SECONDS = 0.1
 
 
 # ---- asking ------------------------------------------------------------------------------------------------------
@@ -45,7 +52,7 @@ def ask_ranges(*, instrument: Instrument, whats: Iterable[str], origin: str, sta
 def whats_of(instrument: Instrument) -> set[str]:
     """The kinds of bars whose beginning is worth knowing: the usual one and those that are held."""
     held = BarFile.objects.filter(instrument=instrument).values_list("what", flat=True)
-    return {default_what(instrument), *held}
+    return {proofs.head_of(what) for what in (default_what(instrument), *held)}
 
 
 def _ask(
@@ -58,6 +65,14 @@ def _ask(
     return GatewayQuestion.objects.create(
         kind=kind, symbol=symbol, instrument=instrument, config=config, origin=origin, started_by=started_by
     )
+
+
+def wait_for(question: GatewayQuestion, seconds: float) -> None:
+    """Until it has ended, or so long. Inside a transaction not at all: before its end no worker sees the question."""
+    end = time.monotonic() + seconds
+    while not question.ended and not connection.in_atomic_block and time.monotonic() < end:
+        time.sleep(_POLL_SECONDS)
+        question.refresh_from_db()
 
 
 # ---- what was answered -------------------------------------------------------------------------------------------
@@ -97,31 +112,34 @@ def ranges_asked(instrument: Instrument, now: datetime) -> GatewayQuestion | Non
 def answer_question(attempt: Attempt) -> None:
     """Ask IB, and keep the answer in the run. Where the gateway is not ready the run waits in the queue for it."""
     question: Any = attempt.run
-    connection = _connection()
+    gateway = _gateway()
     answers = {GatewayQuestion.Kind.DISCOVER: _discover, GatewayQuestion.Kind.RANGES: _ranges}
     try:
-        attempt.fields["answer"] = answers[question.kind](connection, question, attempt)
+        attempt.fields["answer"] = answers[question.kind](gateway, question, attempt)
     except (NotReady, ConnectionLost) as error:
         raise GiveWay(f"the gateway: {error.words}") from error
     except GatewayError as error:
+        if error.words.startswith(PACED):  # the whole login waits
+            pacing.pause()
+            raise GiveWay(f"the gateway: {error.words}") from error
         raise BadInput(f"{question.symbol}: {_said(error)}") from error
 
 
-def _connection() -> Connection:
+def _gateway() -> Connection:
     """The data connection, ready."""
-    connection: Connection | None = links.connection("data")
-    if connection is None:
+    gateway: Connection | None = links.connection("data")
+    if gateway is None:
         raise GiveWay(f"the gateway is not ready: {linkrows.standing('data').cause or 'its connection is being made'}")
     try:
-        connection.wait_ready(READY_SECONDS)
+        gateway.wait_ready(READY_SECONDS)
     except GatewayError as error:  # also where a person must act: the question waits until somebody has
         raise GiveWay(f"the gateway is not ready: {_said(error)}") from error
-    return connection
+    return gateway
 
 
-def _discover(connection: Connection, question: GatewayQuestion, attempt: Attempt) -> dict[str, Any]:
+def _discover(gateway: Connection, question: GatewayQuestion, attempt: Attempt) -> dict[str, Any]:
     wanted = lookup.check_wanted(**question.config)
-    found = discovery.discover(connection, wanted, timezone.now())
+    found = discovery.discover(gateway, wanted, timezone.now())
     for note in found.notes:
         attempt.write(note)
     if found.instrument is not None:
@@ -133,7 +151,7 @@ def _discover(connection: Connection, question: GatewayQuestion, attempt: Attemp
     }
 
 
-def _ranges(connection: Connection, question: GatewayQuestion, attempt: Attempt) -> dict[str, Any]:
+def _ranges(gateway: Connection, question: GatewayQuestion, attempt: Attempt) -> dict[str, Any]:
     instrument = question.instrument
     if instrument is None:
         raise BadInput(f"{question.symbol}: its instrument was deleted meanwhile")
@@ -141,7 +159,9 @@ def _ranges(connection: Connection, question: GatewayQuestion, attempt: Attempt)
     refused: dict[str, str] = {}
     for what in question.config["whats"]:
         try:
-            heads[what] = ask_head(connection, instrument, what, timezone.now()).start.isoformat()
+            heads[what] = ask_head(
+                gateway, instrument, what, priority=Priority.TAIL, wait=lambda seconds: _wait(attempt, seconds)
+            )[0].start.isoformat()
         except Refused as error:
             refused[what] = _said(error)
     if not heads:
@@ -149,16 +169,32 @@ def _ranges(connection: Connection, question: GatewayQuestion, attempt: Attempt)
     return {"heads": heads, "refused": refused}
 
 
-def ask_head(connection: Connection, instrument: Instrument, what: str, now: datetime) -> HeadTime:
-    """Ask where the history of one kind begins, unless that was asked within the last day. Raises GatewayError."""
-    known = HeadTime.objects.filter(instrument=instrument, what=what).first()
-    if known is not None and now - known.asked < FRESH:
-        return known
-    moment_ns = connection.head_time_ns(contract_of(instrument), what, regular_hours(instrument))
+def _wait(attempt: Attempt, seconds: float) -> None:
+    """For the turn of a request."""
+    attempt.report(0.0)
+    if endings.worker_ends.wait(seconds):
+        raise GiveWay("another worker: this one ends")
+
+
+def ask_head(
+    gateway: Connection, instrument: Instrument, what: str, *, priority: Priority, wait: Callable[[float], None]
+) -> tuple[HeadTime, bool]:
+    """Where the history of one kind begins, and whether IB had to be asked: it was not within the last day.
+
+    Waits for its turn as `pacing.slot` does. Raises GatewayError.
+    """
+    known = HeadTime.objects.filter(instrument=instrument, what=what, asked__gt=timezone.now() - FRESH).first()
+    if known is not None:
+        return known, False
+    contract, hours = contract_of(instrument), regular_hours(instrument)
+    # IB counts it as a request for history.
+    counted = pacing.ask_of(HistoryRequest(contract, Timeframe.D1, "1 D", what, hours))
+    with pacing.slot(counted, priority, wait=wait):
+        moment_ns = gateway.head_time_ns(contract, what, hours)
     row, _ = HeadTime.objects.update_or_create(
-        instrument=instrument, what=what, defaults={"start": as_datetime(moment_ns), "asked": now}
+        instrument=instrument, what=what, defaults={"start": as_datetime(moment_ns), "asked": timezone.now()}
     )
-    return row
+    return row, True
 
 
 def _said(error: GatewayError) -> str:

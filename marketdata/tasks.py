@@ -1,9 +1,9 @@
 from celery import shared_task
 from django.utils import timezone
 
-from marketdata import loading, questions, tapecheck, uploads
+from marketdata import loading, loadplans, questions, tapecheck, uploads
 from marketdata.models import BarImport, GatewayQuestion, LoadRun
-from tradingsite import attempts
+from tradingsite import attempts, runs
 from tradingsite.queues import limits
 
 
@@ -15,6 +15,12 @@ def tidy_uploads() -> None:
 @shared_task(**limits("maintenance"))
 def compare_tape() -> None:
     tapecheck.check_tape(timezone.now())
+
+
+@shared_task(**limits("maintenance"))
+def start_due_loads() -> None:
+    for run in loadplans.start_due(timezone.now()):
+        runs.enqueue(run)
 
 
 @shared_task(**limits("import"))

@@ -28,6 +28,7 @@ from rest_framework.views import APIView
 import execution.api
 import marketdata.api
 import marketdata.gatewayapi
+import marketdata.loadapi
 import reports.api
 import strategies.api
 from tradingsite import heartbeats, linkapi
@@ -42,7 +43,7 @@ from tradingsite.runviews import ANY_UUID, STATES, Asked, asked_again, asked_to_
 _LISTED_RUNS = 50
 _MAX_LISTED_RUNS = 500
 _MAX_TOKEN_DAYS = 365
-KINDS = ("barimport", "gatewayquestion", "backtest", "report")
+KINDS = ("barimport", "loadrun", "gatewayquestion", "backtest", "report")
 _BEFORE = re.compile(r"(?P<created>[0-9T:.+Z-]{20,40})_(?P<id>" + ANY_UUID + ")")
 
 
@@ -319,9 +320,9 @@ class DocsView(Endpoint, SpectacularSwaggerSplitView):
 
 def urls() -> list[URLPattern | URLResolver]:
     router = SimpleRouter(trailing_slash=False)
-    for app in (marketdata.api, marketdata.gatewayapi, strategies.api, reports.api, execution.api):
+    for app in (marketdata.api, marketdata.gatewayapi, marketdata.loadapi, strategies.api, reports.api, execution.api):
         for prefix, viewset in app.VIEWSETS.items():
-            router.register(prefix, viewset, basename=f"api-{prefix}")
+            router.register(prefix, viewset, basename=f"api-{prefix.replace('/', '-')}")
     router.register("runs", Runs, basename="api-runs")
     router.register("tokens", Tokens, basename="api-tokens")
     return [
@@ -329,6 +330,7 @@ def urls() -> list[URLPattern | URLResolver]:
         path("health", Health.as_view(), name="api-health"),
         *linkapi.URLS,
         *marketdata.gatewayapi.URLS,
+        *marketdata.loadapi.URLS,
         path("schema/", SchemaView.as_view(), name="api-schema"),
         path("schema.json", JsonSchemaView.as_view(), name="api-schema-json"),
         path("docs/", login_required(DocsView.as_view(url_name="api-schema")), name="api-docs"),

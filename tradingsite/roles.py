@@ -12,12 +12,17 @@ Rows = dict[str, tuple[str, ...]]
 
 # Rows that a person configures, by app; the rest are facts, written by the machine.
 RESEARCH: Rows = {
-    "marketdata": ("instrument", "watchlist", "watchlistmember", "corporateaction"),
+    "marketdata": ("instrument", "watchlist", "watchlistmember", "corporateaction", "loadplan", "halt"),
     "strategies": ("strategyconfig", "scheduledbacktest"),
 }
-LIMITS: Rows = {"strategies": ("riskprofile",)}
+# What all share: the login's requests, and the risk that may be taken.
+LIMITS: Rows = {"marketdata": ("requestlength", "pacingbudget"), "strategies": ("riskprofile",)}
 # Work that a role may start (add) and steer: cancel, retry, tag, archive (change).
-RUNS: Rows = {"marketdata": ("barimport", "gatewayquestion"), "strategies": ("backtest",), "reports": ("report",)}
+RUNS: Rows = {
+    "marketdata": ("barimport", "loadrun", "gatewayquestion"),
+    "strategies": ("backtest",),
+    "reports": ("report",),
+}
 # Read by the admin role alone: people, their tokens and second factors, failed logins, the ticks of beat.
 ADMIN_APPS = (
     "auth",

@@ -290,10 +290,16 @@ SPECTACULAR_SETTINGS = {
         "ActionKind": "marketdata.api.ACTION_KINDS",
         "AccountKind": "execution.api.ACCOUNT_KINDS",
         "InstrumentKind": "marketdata.api.INSTRUMENT_KINDS",
-        "RunKind": [(name, name) for name in ("barimport", "gatewayquestion", "backtest", "report")],
+        "QuestionKind": "marketdata.gatewayapi.QUESTION_KINDS",
+        "RunKind": [(name, name) for name in ("barimport", "loadrun", "gatewayquestion", "backtest", "report")],
         "AlertLevel": "reports.api.LEVELS",
         "HaltLevel": "execution.api.HALT_LEVELS",
         "What": "marketdata.models.What.choices",
+        "LoadMode": "marketdata.loadapi.ALL_MODES",
+        "AskedLoadMode": "marketdata.loadapi.MODES",
+        "LoadOutcome": "marketdata.loadapi.OUTCOMES",
+        "LoadPriority": "marketdata.loadapi.LOAD_PRIORITIES",
+        "FetchState": "marketdata.loadapi.FETCH_STATES",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
@@ -377,6 +383,9 @@ IB_HEARTBEAT_SECONDS = _within("IB_HEARTBEAT_SECONDS", 10, 0.1, 300)
 IB_HEARTBEAT_DEADLINE_SECONDS = _within("IB_HEARTBEAT_DEADLINE_SECONDS", 5, 0.1, 60)
 # How long a request to discover a symbol waits for the data worker's answer; after that it is to be followed.
 DISCOVER_WAIT_SECONDS = _within("DISCOVER_WAIT_SECONDS", 5, 0, 30)
+# The most requests that one load may make, and how long the API waits for a short one.
+LOAD_MAX_REQUESTS = _whole("LOAD_MAX_REQUESTS", 20_000, 1, 1_000_000)
+LOAD_WAIT_SECONDS = _within("LOAD_WAIT_SECONDS", 3, 0, 20)
 # A connection that has not been ready for so long becomes an alert.
 LINK_ALERT_SECONDS = _within("LINK_ALERT_SECONDS", 300, 10, 86_400)
 

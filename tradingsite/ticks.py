@@ -16,6 +16,8 @@ TICKS = {
         "tradingsite.tasks.sweep_runs", 10, "gives back what dead workers left, sends again what none has heard of"
     ),
     "start due backtests": Tick("strategies.tasks.start_due_backtests", 20, "starts scheduled backtests that are due"),
+    # A plan says how often (every 5 minutes by default); the tick only looks which are due.
+    "fill gaps": Tick("marketdata.tasks.start_due_loads", 60, "starts the loads of load plans that are due"),
     "ask every queue": Tick("tradingsite.tasks.send_pulses", 30, "asks the workers of every queue for a sign of life"),
     "watch links": Tick(
         "reports.tasks.watch_links", 30, "makes an alert where a connection to the gateway is down for long"

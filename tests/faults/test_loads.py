@@ -32,10 +32,7 @@ from tradingsite import attempts, links, runs
 
 port = int(sys.argv[1])
 loading.FLUSH_BARS = 800  # so that a load is stored in several parts
-from django.conf import settings
-PacingBudget.objects.get_or_create(
-    login=f"{settings.IB_HOST}:{settings.IB_PORT}", defaults={"profile": PacingProfile.OFF}
-)
+PacingBudget.objects.get_or_create(login=pacing.login_name(), defaults={"profile": PacingProfile.OFF})
 
 def work(pk):
     wire = ConnectionSettings(

@@ -15,9 +15,9 @@ from gateway.history import BAR_SIZES
 from gateway.simulator.bar_sizes import bar_size
 from gateway.simulator.history import bars_between
 from gateway.simulator.server import DEFAULT_START_NS
-from marketdata import calendars, loading, planning, store
+from marketdata import calendars, loading, pacing, planning, store
 from marketdata.contracts import basis_of, contract_of, regular_hours
-from marketdata.models import Instrument, LoadRun
+from marketdata.models import Instrument, LoadRun, PacingBudget
 from tests.gateway.gateways import connected
 from tradingsite import attempts, links
 from tradingsite.runs import Run
@@ -33,8 +33,10 @@ def midnight(offset: int) -> int:
 
 
 @contextmanager
-def data_worker(gateway: Any, monkeypatch: Any, **settings: Any) -> Iterator[Connection]:
-    """This process holds the connection of the role `data`."""
+def data_worker(gateway: Any, monkeypatch: Any, profile: str = "off", **settings: Any) -> Iterator[Connection]:
+    """This process holds the connection of the role `data`, and asks as often as the profile lets it."""
+    PacingBudget.objects.update_or_create(login=pacing.login_name(), defaults={"profile": profile})
+    pacing._off.clear()
     with connected(gateway, **settings) as connection:
         monkeypatch.setattr(links, "connection", lambda role: connection if role == "data" else None)
         yield connection

@@ -4,7 +4,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from marketdata.management.commands import ib_discover
+from marketdata import questions
 from marketdata.models import GatewayQuestion, Instrument
 from tests.marketdata.gatewayside import answer_all, data_worker, usual  # noqa: F401 - fixtures
 
@@ -13,8 +13,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def answering(data_worker, monkeypatch):  # noqa: F811
-    """Whatever is asked is answered by the time that the command looks again."""
-    monkeypatch.setattr(ib_discover.time, "sleep", lambda seconds: answer_all())
+    """Whatever is asked is answered while the command waits."""
+
+    def wait_for(question: GatewayQuestion, seconds: float) -> None:
+        answer_all()
+        question.refresh_from_db()
+
+    monkeypatch.setattr(questions, "wait_for", wait_for)
 
 
 def run(*args: str) -> str:
@@ -24,7 +29,7 @@ def run(*args: str) -> str:
 
 
 @pytest.mark.usefixtures("answering")
-def test_what_was_found_is_printed_and_asked_once(django_capture_on_commit_callbacks):
+def test_what_was_found_is_printed_and_asked_once():
     text = run("EURUSD")
     row = Instrument.objects.get()
     assert text.splitlines()[0] == "EURUSD: EUR against USD, forex on IDEALPRO in USD"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from django.db import transaction
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from domain.errors import BadInput
 from gateway.connection import Connection
@@ -291,6 +295,53 @@ def test_a_row_without_an_id_makes_way_for_the_contract_that_got_its_ticker():
     nameless.refresh_from_db()
     assert (found.instrument.symbol, nameless.active) == ("META", False)
     assert len(found.notes) == 2
+
+
+def on_the_market(gateway, tickers: dict[int, str]) -> None:
+    """From now on the gateway lists these contracts alone, under these tickers."""
+    listings = [stock(ticker, con_id) for con_id, ticker in tickers.items()]
+    market = Market(listings, known_market().tape.source)
+    gateway.call(lambda simulator: setattr(simulator, "market", market))
+
+
+TICKERS, IDS = ("AA", "BB", "CC", "DD"), (91, 92, 93, 94)
+DAYS = st.lists(
+    st.tuples(st.permutations(TICKERS), st.lists(st.booleans(), min_size=4, max_size=4), st.sampled_from(TICKERS)),
+    min_size=1,
+    max_size=8,
+)
+
+
+@pytest.fixture(scope="module")
+def changing():
+    with start_gateway() as gateway, connected(gateway) as connection:
+        yield gateway, connection
+
+
+@settings(max_examples=int(os.environ.get("DISCOVERY_CASES", "6")))
+@given(days=DAYS)
+def test_whatever_becomes_of_tickers_a_row_stays_the_contract_that_it_was(changing, days):
+    gateway, connection = changing
+    identity: dict[int, int] = {}
+    with transaction.atomic():
+        for number, (tickers, is_listed, ticker) in enumerate(days):
+            now = NOW + dt.timedelta(days=number)
+            listed = {con_id: name for con_id, name, there in zip(IDS, tickers, is_listed, strict=True) if there}
+            on_the_market(gateway, listed)
+            try:
+                found = discover(connection, wanted(ticker), now).instrument
+            except BadInput as error:
+                assert ticker not in listed.values() and "IB knows no" in str(error)
+                continue
+            assert listed[found.con_id] == found.symbol == ticker
+            rows = list(Instrument.objects.order_by("pk").values_list("pk", "con_id", "symbol", "active"))
+            assert [pk for pk, _, symbol, active in rows if active and symbol == ticker] == [found.pk]
+            for pk, con_id, _, _ in rows:
+                assert identity.setdefault(pk, con_id) == con_id
+            assert len(set(identity.values())) == len(identity), "a contract has one row"
+            assert discover(connection, wanted(ticker), now).notes == ()
+            assert rows == list(Instrument.objects.order_by("pk").values_list("pk", "con_id", "symbol", "active"))
+        transaction.set_rollback(True)
 
 
 # ---- refreshing --------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.errors import BadInput
-from marketdata.documents import instrument_meant, instrument_named, reference
+from marketdata.listings import instrument_meant, instrument_named, reference
 from marketdata.models import CorporateAction, Instrument, Watchlist
 from marketdata.services import set_watchlist
 from tests.marketdata import make

@@ -10,7 +10,7 @@ import pytest
 from domain.gaps import GapClass
 from domain.timeframe import DAY_NS, SECOND_NS, Timeframe
 from gateway.simulator.server import DEFAULT_START_NS
-from marketdata import loading, proofs, rebuilding, store
+from marketdata import loading, pacing, proofs, rebuilding, store
 from marketdata.calendars import sessions
 from marketdata.holdings import holdings
 from marketdata.models import BarFile, HeadTime, LoadRun, Restatement
@@ -236,6 +236,18 @@ def test_what_ib_takes_too_long_for_is_asked_in_halves(gateway, worker, monkeypa
     assert run.outcome == "complete", run.error
     assert run.fetches.filter(state="split").count() == 1
     assert np.array_equal(held(aapl, "1m").start, truth(gateway, aapl, "1m", midnight(2), DEFAULT_START_NS)[0])
+
+
+def test_after_a_pacing_error_the_whole_login_pauses_and_nothing_is_lost(gateway, worker, monkeypatch):
+    paused = []
+    monkeypatch.setattr(pacing, "pause", lambda: paused.append(True))
+    aapl = make.instrument("AAPL")
+    gateway.faults.pace(count=2)
+    run = load(aapl, "1m", "full", start=day(4))
+    assert (run.outcome, len(paused)) == ("complete", 2)
+    assert max(run.fetches.values_list("tries", flat=True)) == 1, "it was nobody's fault"
+    assert run.ib_requests_made == 1 + run.fetches.count() + 2
+    assert np.array_equal(held(aapl, "1m").start, truth(gateway, aapl, "1m", midnight(4), DEFAULT_START_NS)[0])
 
 
 def test_without_the_permission_nothing_more_is_asked_and_the_run_says_what_to_subscribe_to(gateway, worker):

@@ -3,6 +3,8 @@ import datetime as dt
 import pytest
 from django.utils import timezone
 
+from domain.pacing import Priority
+from gateway.codes import error_of, meaning
 from gateway.simulator.server import DEFAULT_START_NS
 from marketdata import questions
 from marketdata.lookup import check_wanted
@@ -77,9 +79,11 @@ def test_the_beginning_of_the_history_is_kept_for_a_day(data_worker):  # noqa: F
     assert head.what == "TRADES"
     assert abs(head.start - as_datetime(listed.head_ns)) <= dt.timedelta(days=1)
     assert run.answer == {"heads": {"TRADES": head.start.isoformat()}, "refused": {}}
-    soon, later = (head.asked + dt.timedelta(hours=hours) for hours in (23, 25))
-    assert questions.ask_head(data_worker, row, "TRADES", soon).asked == head.asked
-    assert questions.ask_head(data_worker, row, "TRADES", later).asked == later
+    never = {"priority": Priority.TAIL, "wait": pytest.fail}
+    assert questions.ask_head(data_worker, row, "TRADES", **never) == (head, False)
+    HeadTime.objects.update(asked=head.asked - dt.timedelta(hours=25))
+    asked_again, was_asked = questions.ask_head(data_worker, row, "TRADES", **never)
+    assert was_asked and asked_again.asked >= head.asked
     assert HeadTime.objects.count() == 1
 
 
@@ -109,6 +113,23 @@ def test_what_ib_refuses_is_said_and_not_asked_again_within_the_hour():
     assert questions.ranges_asked(row, timezone.now() + dt.timedelta(hours=2)) is None
 
 
+@pytest.mark.usefixtures("data_worker")
+def test_where_ib_was_asked_too_often_the_whole_login_pauses_and_the_question_waits(monkeypatch):
+    """The simulated gateway counts no such request; IB may."""
+    paused = []
+    text = "Historical Market Data Service error message:Historical data request pacing violation"
+
+    def ask_head(*_, **__) -> None:
+        raise error_of(meaning(162, text), text)
+
+    monkeypatch.setattr(questions, "ask_head", ask_head)
+    monkeypatch.setattr(questions.pacing, "pause", lambda: paused.append(1))
+    ranges(instrument("AAPL", **AAPL))
+    (run,) = answer_all()
+    assert paused == [1]
+    assert run.state == "queued" and "too often" in run.waits_for
+
+
 def test_without_a_connection_the_question_waits_in_the_queue_and_says_for_what():
     which("TSLA")
     (run,) = answer_all()
@@ -124,3 +145,18 @@ def test_where_the_gateway_is_lost_the_question_waits_in_the_queue(monkeypatch):
         which("TSLA")
         (run,) = answer_all()
     assert run.state == "queued" and run.waits_for.startswith("the gateway")
+
+
+@pytest.mark.usefixtures("data_worker")
+def test_no_permission_says_which_subscription_is_missing(monkeypatch):
+    """The simulated gateway tells everybody where a history begins; IB may not."""
+    text = "Historical Market Data Service error message:No market data permissions for NASDAQ STK"
+
+    def ask_head(*_, **__) -> None:
+        raise error_of(meaning(162, text), text)
+
+    monkeypatch.setattr(questions, "ask_head", ask_head)
+    ranges(instrument("AAPL", **AAPL))
+    (run,) = answer_all()
+    assert run.state == "failed"
+    assert "No market data permissions for NASDAQ STK" in run.error and "subscribe to the market data" in run.error

@@ -1,11 +1,20 @@
 """Random configurations of every kind, and what all tables of them hold, said without documents."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from marketdata.models import CorporateAction, Instrument, Watchlist, WatchlistMember
+from marketdata.models import (
+    CorporateAction,
+    Halt,
+    Instrument,
+    LoadPlan,
+    PacingBudget,
+    RequestLength,
+    Watchlist,
+    WatchlistMember,
+)
 from strategies.models import RiskProfile, ScheduledBacktest, StrategyConfig
 from tradingsite.models import ConfigChange
 
@@ -65,6 +74,7 @@ def configurations(draw) -> None:
         members = draw(st.permutations(instruments))[: draw(st.integers(0, 5))]
         for place, each in enumerate(members):
             WatchlistMember.objects.create(watchlist=watchlists[-1], instrument=each, position=place)
+    _loading(draw, instruments, watchlists)
     limits = st.fixed_dictionaries({}, optional={"daily_loss": st.floats(0.01, 1e9), "long_only": st.booleans()})
     profiles = [
         RiskProfile.objects.create(name=name, limits=draw(limits), notes=draw(texts))
@@ -81,6 +91,31 @@ def configurations(draw) -> None:
             at=draw(st.sampled_from(ScheduledBacktest.At.values)),
             offset_minutes=draw(st.integers(-720, 720)),
         )
+
+
+def _loading(draw, instruments, watchlists) -> None:
+    """Rows of all that decides how bars are loaded."""
+    for name in draw(st.lists(names, max_size=2, unique=True)) if watchlists else ():
+        LoadPlan.objects.create(
+            name=name,
+            watchlist=draw(st.sampled_from(watchlists)),
+            timeframe=draw(st.sampled_from(["1d", "1m"])),
+            what=draw(st.sampled_from(["", "TRADES", "BID_ASK"])),
+            mode=draw(st.sampled_from(["tail", "backfill", "full"])),
+            start=draw(st.none() | st.dates(date(1990, 1, 1), date(2020, 1, 1))),
+            every_minutes=draw(st.integers(1, 32767)),
+            enabled=draw(st.booleans()),
+        )
+    for timeframe in draw(st.sets(st.sampled_from(["1m", "1h", "1d"]))):
+        duration = draw(st.sampled_from(["1 D", "3600 S", "2 W"]))
+        RequestLength.objects.update_or_create(timeframe=timeframe, defaults={"duration": duration})
+    for instrument in instruments:
+        for minute in draw(st.sets(st.integers(0, 9000), max_size=2)):
+            start = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
+            end = start + draw(st.timedeltas(timedelta(microseconds=1), timedelta(days=3)))
+            Halt.objects.create(instrument=instrument, start=start, end=end, note=draw(texts))
+    for login in draw(st.lists(names, max_size=2, unique=True)):
+        PacingBudget.objects.create(login=login, profile=draw(st.sampled_from(["relaxed", "off"])))
 
 
 def _config(draw, name, watchlists, profiles) -> StrategyConfig:
@@ -103,7 +138,8 @@ def _config(draw, name, watchlists, profiles) -> StrategyConfig:
 
 
 def wipe() -> None:
-    for model in (ScheduledBacktest, StrategyConfig, RiskProfile, Watchlist, Instrument):
+    loading = (LoadPlan, RequestLength, PacingBudget)
+    for model in (ScheduledBacktest, StrategyConfig, RiskProfile, *loading, Watchlist, Instrument):
         model.objects.all().delete()
 
 
@@ -127,6 +163,21 @@ def tables() -> dict[str, list]:
             )
             for each in CorporateAction.objects.select_related("instrument")
         ),
+        "plans": sorted(
+            (
+                *(str(getattr(each, name)) for name in ("name", "timeframe", "what", "mode", "start", "every_minutes")),
+                each.watchlist.name,
+                each.enabled,
+            )
+            for each in LoadPlan.objects.select_related("watchlist")
+        ),
+        "lengths": _rows(RequestLength, leave=("id",)),
+        "halts": sorted(
+            (*(str(getattr(each.instrument, name)) for name in member), each.start, each.end, each.note)
+            for each in Halt.objects.select_related("instrument")
+        ),
+        # A strict one is as good as none.
+        "pacing": sorted(PacingBudget.objects.exclude(profile="strict").values_list("login", "profile")),
         "profiles": _rows(RiskProfile, leave=("id", "updated")),
         "configs": sorted(
             (

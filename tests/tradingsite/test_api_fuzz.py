@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections import Counter
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -23,7 +24,11 @@ from schemathesis import GenerationMode
 
 from execution.models import KillSwitch
 from marketdata import store
-from marketdata.models import BarImport, CorporateAction
+<<<<<<< HEAD
+from marketdata.models import BarImport, CorporateAction, GatewayQuestion
+=======
+from marketdata.models import BarImport, CorporateAction, Fetch, GatewayQuestion, LoadPlan, LoadRun, Watchlist
+>>>>>>> faces
 from marketdata.services import set_watchlist
 from reports.models import Alert, Report
 from strategies.backtests import run_directory
@@ -37,7 +42,11 @@ from tests.tradingsite.people import ROOT, person
 SECRET = "c" * 32
 # Told to a token, a heartbeat or a key, not to what a caller asked for.
 UNCOUNTED = {"answeredrequest", "apitoken", "session", "logentry"}
-BY_UUID = ("bar-imports", "reports", "runs")
+<<<<<<< HEAD
+BY_UUID = ("bar-imports", "gateway-questions", "reports", "runs")
+=======
+BY_UUID = ("bar-imports", "data/loads", "gateway-questions", "reports", "runs")
+>>>>>>> faces
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +77,14 @@ def filled(db, tmp_path, settings) -> dict[str, Any]:
     make_run(run_directory(backtest))
     report = Report.objects.create(backtest=backtest)
     BarImport.objects.create(pk=report.pk, name="SPY.csv")
+    GatewayQuestion.objects.create(pk=report.pk, kind="discover", symbol="SPY")
+<<<<<<< HEAD
+=======
+    load = LoadRun.objects.create(pk=report.pk, instrument=order.instrument, timeframe="1m", **done)
+    hour = {"start": timezone.now(), "end": timezone.now() + timedelta(hours=1), "duration": "3600 S"}
+    Fetch.objects.create(load_run=load, instrument=order.instrument, timeframe="1m", gap=0, **hour)
+    LoadPlan.objects.create(name="minutes", watchlist=Watchlist.objects.get(), timeframe="1m")
+>>>>>>> faces
     Alert.objects.create(level="info", subject="hello")
     link(seconds_ago=-86_400)  # alive for as long as this takes, or its health is a 503
     KillSwitch.objects.create(engaged=timezone.now(), engaged_by=person("trader"))
@@ -121,10 +138,14 @@ def fuzz(filled: dict[str, Any], examples: int) -> Counter[int]:
 
     for result in schema.get_all_operations():
         operation = result.ok()
-        places = filled | ({"id": filled["uuid"]} if operation.path.split("/")[3] in BY_UUID else {})
+        places = filled | ({"id": filled["uuid"]} if of_run(operation.path) else {})
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             try_with(operation.as_strategy(generation_mode=mode), examples, attempt, places)
     return statuses
+
+
+def of_run(path: str) -> bool:
+    return path.removeprefix(f"{ROOT}/").startswith(tuple(f"{prefix}/" for prefix in BY_UUID))
 
 
 def try_with(cases: Any, examples: int, attempt: Any, places: dict[str, Any]) -> None:

@@ -41,13 +41,13 @@ def test_what_is_exported_to_a_file_or_a_folder_is_imported_again(file, tmp_path
     wipe()
     config("import", tmp_path / "folder")
     assert tables() | {"changes": []} == held | {"changes": []}
-    assert config("import", tmp_path / "out.yaml").strip() == "0 created, 0 changed, 0 deleted, 7 unchanged"
+    assert config("import", tmp_path / "out.yaml").strip() == "0 created, 0 changed, 0 deleted, 14 unchanged"
 
 
 def test_only_the_kinds_that_are_asked_for_are_exported(file):
     config("import", file)
     text = config("export", "--kind", "watchlist", "--kind", "risk_profile")
-    assert [line for line in text.splitlines() if line and line[0].isalpha()] == ["risk_profile:", "watchlist:"]
+    assert [line for line in text.splitlines() if line and line[0].isalpha()] == ["watchlist:", "risk_profile:"]
 
 
 def test_diff_and_a_dry_run_show_and_change_nothing(file):

@@ -178,6 +178,15 @@ API_CALLS = {
     **rows("watchlists", "pk", write=RESEARCHER),
     **rows("corporate-actions", "pk", write=RESEARCHER),
     **run("bar-imports"),
+<<<<<<< HEAD
+    **{call: role for call, role in run("gateway-questions").items() if call != "POST gateway-questions"},
+=======
+    **{call: role for call, role in run("data/loads").items() if call != "POST data/loads"},
+    "GET data/loads/<pk>/fetches": VIEWER,
+    "POST data/load": RESEARCHER,
+    "POST data/preview": VIEWER,
+    **rows("data/plans", "pk", write=RESEARCHER),
+>>>>>>> faces
     **rows("strategies", "name"),
     **rows("risk-profiles", "pk", write=ADMIN),
     **rows("strategy-configs", "pk", write=RESEARCHER),
@@ -208,6 +217,9 @@ API_CALLS = {
     "GET ib/health": VIEWER,
     "GET ib/config": VIEWER,
     "POST ib/cleanup": TRADER,
+    "GET ib/ranges": VIEWER,
+    "POST ib/symbols/discover": RESEARCHER,
+    "GET ib/symbols/discovered": VIEWER,
     "GET schema/": ANYBODY,
     "GET schema.json": ANYBODY,
     "GET docs/": LOGGED_IN,

@@ -1,5 +1,4 @@
 import json
-import time
 from argparse import ArgumentParser
 from typing import Any
 
@@ -12,8 +11,6 @@ from marketdata import questions
 from marketdata.lookup import Candidate, check_wanted
 from marketdata.models import GatewayQuestion, Instrument
 from tradingsite.runs import Run, enqueue
-
-_POLL_SECONDS = 0.2
 
 
 class Command(BaseCommand):
@@ -69,10 +66,7 @@ class Command(BaseCommand):
 
 def _follow(question: GatewayQuestion, seconds: float) -> dict[str, Any]:
     """Its answer; CommandError where it failed, or has not ended after so long."""
-    end = time.monotonic() + seconds
-    while not question.ended and time.monotonic() < end:
-        time.sleep(_POLL_SECONDS)
-        question.refresh_from_db()
+    questions.wait_for(question, seconds)
     answer: dict[str, Any] | None = question.answer
     if answer is not None:
         return answer
