@@ -18,7 +18,7 @@ from marketdata.moments import as_ns
 from marketdata.planning import check_ask
 from marketdata.previews import Preview
 from marketdata.services import check_symbol
-from tradingsite import linkrows
+from tradingsite import linkrows, runs
 from tradingsite.models import GatewayLink
 from tradingsite.runs import Run, enqueue
 
@@ -124,7 +124,7 @@ class Command(BaseCommand):
             question = questions.ask_which(wanted=wanted, origin=Run.Origin.API)
             enqueue(question)
             standing = linkrows.standing(linkrows.DATA)
-            questions.wait_for(question, 0 if standing.state == GatewayLink.State.OFF else _DISCOVERY_SECONDS)
+            runs.wait_for(question, 0 if standing.state == GatewayLink.State.OFF else _DISCOVERY_SECONDS)
             answer = question.answer
             if answer is None and question.ended:
                 raise CommandError(question.error, returncode=NOT_ALL)
