@@ -245,4 +245,4 @@ def test_the_questions_to_the_database_are_as_many_for_many_instruments_as_for_f
             assert start_due(EVENING) == []
         return len(captured)
 
-    assert questions(3) == questions(60) <= 8
+    assert questions(3) == questions(60) <= 9
