@@ -308,6 +308,12 @@ def _off_and_paused(login: str) -> float | None:
     if time.monotonic() - looked < PROFILE_SECONDS:
         return paused_until - clock() if paused_until else 0.0
     budget = PacingBudget.objects.filter(login=login).first()
+    if budget is not None and _is_refused(budget):
+        log.error(
+            "pacing: the profile of %s is off, which is for simulated gateways alone; kept as strict (TRADING_MODE %s)",
+            login,
+            settings.TRADING_MODE,
+        )
     if budget is None or _profile_of(budget) is not PacingProfile.OFF:
         _off.pop(login, None)
         return None
@@ -317,16 +323,12 @@ def _off_and_paused(login: str) -> float | None:
 
 
 def _profile_of(budget: PacingBudget) -> PacingProfile:
-    """What the row says; a real gateway is never asked without limits."""
-    profile = PacingProfile(budget.profile)
-    if profile is PacingProfile.OFF and settings.TRADING_MODE != "simulated":
-        log.error(
-            "pacing: the profile of %s is off, which is for simulated gateways alone; kept as strict (TRADING_MODE %s)",
-            budget.login,
-            settings.TRADING_MODE,
-        )
-        return PacingProfile.STRICT
-    return profile
+    """What the row says, but a real gateway is never asked without limits."""
+    return PacingProfile.STRICT if _is_refused(budget) else PacingProfile(budget.profile)
+
+
+def _is_refused(budget: PacingBudget) -> bool:
+    return budget.profile == PacingProfile.OFF and settings.TRADING_MODE != "simulated"
 
 
 def _paused_for(budget: PacingBudget, now: float) -> float:
