@@ -28,8 +28,8 @@ from marketdata.models import GatewayQuestion, HeadTime, Instrument, InstrumentD
 from tradingsite.access import may_act
 from tradingsite.endpoints import Endpoint, Ordering, Strict
 from tradingsite.problems import Problem
-from tradingsite.runs import Run, enqueue
-from tradingsite.runviews import DETAILS, LISTED, Asked, RunFields, RunFilter, RunViews, accepted, wait_for
+from tradingsite.runs import Run, enqueue, wait_for
+from tradingsite.runviews import DETAILS, LISTED, Asked, RunFields, RunFilter, RunViews, accepted
 
 QUESTION_KINDS = GatewayQuestion.Kind.choices
 

@@ -41,8 +41,8 @@ from marketdata.services import check_symbol
 from tradingsite import linkrows
 from tradingsite.endpoints import Configuration, Endpoint, IdFilter, Ordering, Strict, StrictRow, one_of
 from tradingsite.problems import Problem
-from tradingsite.runs import Run, enqueue
-from tradingsite.runviews import DETAILS, LISTED, STATES, RunFields, RunFilter, RunViews, wait_for
+from tradingsite.runs import Run, enqueue, wait_for
+from tradingsite.runviews import DETAILS, LISTED, STATES, RunFields, RunFilter, RunViews
 
 A_NUMBER = "[0-9]{1,18}"
 TIMEFRAMES = [each.value for each in Timeframe]

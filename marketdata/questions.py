@@ -3,12 +3,10 @@ the data worker has the connection to ask by."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
@@ -32,7 +30,6 @@ FRESH = timedelta(days=1)
 REFUSED_FRESH = timedelta(hours=1)
 """How long a question about ranges that failed is not asked again by itself."""
 READY_SECONDS = 2.0
-_POLL_SECONDS = 0.1
 
 
 # ---- asking ------------------------------------------------------------------------------------------------------
@@ -65,14 +62,6 @@ def _ask(
     return GatewayQuestion.objects.create(
         kind=kind, symbol=symbol, instrument=instrument, config=config, origin=origin, started_by=started_by
     )
-
-
-def wait_for(question: GatewayQuestion, seconds: float) -> None:
-    """Until it has ended, or so long. Inside a transaction not at all: before its end no worker sees the question."""
-    end = time.monotonic() + seconds
-    while not question.ended and not connection.in_atomic_block and time.monotonic() < end:
-        time.sleep(_POLL_SECONDS)
-        question.refresh_from_db()
 
 
 # ---- what was answered -------------------------------------------------------------------------------------------

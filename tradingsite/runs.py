@@ -11,12 +11,13 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import time
 import uuid
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models import F, Q
 from django.dispatch import Signal
 from django.utils import timezone
@@ -26,6 +27,7 @@ MAX_ATTEMPTS = 3
 STALE_SECONDS = 30.0
 # A queued row whose message was sent so long ago gets another; messages expire then, so that they never pile up.
 RESEND_SECONDS = 60.0
+_POLL_SECONDS = 0.1
 
 DIED = "the process died (killed, out of memory or over the hard time limit)"
 
@@ -157,6 +159,15 @@ def send(run: Run) -> bool:
         return False
     type(run)._default_manager.filter(pk=run.pk).update(enqueued=timezone.now())
     return True
+
+
+def wait_for(run: Run, seconds: float) -> None:
+    """Until the run has ended, waits for something, or so long. Inside a transaction (the first answer to a request
+    that is to be answered once) no worker sees the run before its end: then not at all."""
+    end = time.monotonic() + seconds
+    while not run.ended and not run.waits_for and not connection.in_atomic_block and time.monotonic() < end:
+        time.sleep(_POLL_SECONDS)
+        run.refresh_from_db()
 
 
 # ---- the life of a row -------------------------------------------------------------------------------------------

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from django.db import connection
 from django.urls import reverse
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
@@ -22,7 +20,6 @@ from tradingsite.runs import Run, cancel, enqueue, retry
 ANY_UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 STATES = Run.State.choices
-_POLL_SECONDS = 0.1
 LISTED = ("id", "run_id", "state", "origin", "started_by", "created", "started", "finished", "progress", "error")
 DETAILS = ("enqueued", "attempts", "worker", "heartbeat", "cancel_requested", "log_tail", "config")
 
@@ -95,15 +92,6 @@ def accepted(run: Run, view: str = "", key: Any = None) -> Response:
     headers = {"Location": reverse(view, args=[key])} if view else {}
     data = {"id": str(run.pk), "run_id": run.run_id, "state": run.state}
     return Response(data, status=202, headers=headers)
-
-
-def wait_for(run: Run, seconds: float) -> None:
-    """Until the run has ended, waits for something, or so long. Inside a transaction (the first answer to a request
-    that is to be answered once) no worker sees the run before its end: then not at all."""
-    end = time.monotonic() + seconds
-    while not run.ended and not run.waits_for and not connection.in_atomic_block and time.monotonic() < end:
-        time.sleep(_POLL_SECONDS)
-        run.refresh_from_db()
 
 
 _PAST = {"succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled"}

@@ -4,9 +4,9 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from marketdata import questions
 from marketdata.models import GatewayQuestion, Instrument
 from tests.marketdata.gatewayside import answer_all, data_worker, usual  # noqa: F401 - fixtures
+from tradingsite import runs
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +19,7 @@ def answering(data_worker, monkeypatch):  # noqa: F811
         answer_all()
         question.refresh_from_db()
 
-    monkeypatch.setattr(questions, "wait_for", wait_for)
+    monkeypatch.setattr(runs, "wait_for", wait_for)
 
 
 def run(*args: str) -> str:

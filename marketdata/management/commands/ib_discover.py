@@ -10,6 +10,7 @@ from domain.instrument import InstrumentKind
 from marketdata import questions
 from marketdata.lookup import Candidate, check_wanted
 from marketdata.models import GatewayQuestion, Instrument
+from tradingsite import runs
 from tradingsite.runs import Run, enqueue
 
 
@@ -66,7 +67,7 @@ class Command(BaseCommand):
 
 def _follow(question: GatewayQuestion, seconds: float) -> dict[str, Any]:
     """Its answer; CommandError where it failed, or has not ended after so long."""
-    questions.wait_for(question, seconds)
+    runs.wait_for(question, seconds)
     answer: dict[str, Any] | None = question.answer
     if answer is not None:
         return answer
