@@ -17,7 +17,7 @@ from tests.gateway.gateways import connected, start_gateway
 from tests.marketdata.loads import day, held, midnight, truth
 from tests.marketdata.make import instrument
 from tests.tradingsite.linkrow import link
-from tradingsite import attempts
+from tradingsite import attempts, runs
 from tradingsite.runs import cancel
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("bars_root")]
@@ -52,7 +52,7 @@ def at_work(gateway, monkeypatch):
         question.refresh_from_db()
 
     monkeypatch.setattr(ib_load.time, "sleep", work)
-    monkeypatch.setattr(questions, "wait_for", answer)
+    monkeypatch.setattr(runs, "wait_for", answer)
     return gateway
 
 
