@@ -22,11 +22,15 @@ from marketdata.planning import LoadAsk, check_ask, due_ns
 from marketdata.previews import gateway_now, plan_load
 from tradingsite.runs import Run
 
+MOST_MINUTES = 7 * 24 * 60
+
 log = logging.getLogger(__name__)
 
 
 def check_plan(plan: LoadPlan) -> None:
     """BadInput where no load can be what the plan asks for."""
+    if not 1 <= plan.every_minutes <= MOST_MINUTES:
+        raise BadInput(f"every_minutes: a plan comes round each 1 to {MOST_MINUTES:,} minutes (a week)")
     _ask(plan, Instrument(), timezone.now())
 
 

@@ -325,6 +325,7 @@ def test_a_plan_is_made_changed_and_removed_and_its_history_kept(researcher):
         {"name": "x", "watchlist": "us", "timeframe": "2m"},
         {"name": "x", "watchlist": "us", "mode": "rebuild"},
         {"name": "x", "watchlist": "us", "every_minutes": 0},
+        {"name": "x", "watchlist": "us", "every_minutes": 10_081},
         {"name": "x", "watchlist": "us", "timeframe": "1m", "what": "ADJUSTED_LAST"},
         {"name": "x", "watchlist": "us", "start": "2999-01-01"},
         {"name": "x", "watchlist": "us", "next_run_at": "2024-01-01T00:00Z"},

@@ -181,6 +181,10 @@ def test_a_plan_that_no_load_can_be_is_refused():
         check_plan(row)
     row.timeframe = "1d"
     check_plan(row)
+    for minutes in (0, 10_081):
+        row.every_minutes = minutes
+        with pytest.raises(BadInput, match="each 1 to 10,080 minutes"):
+            check_plan(row)
 
 
 def test_a_plan_is_due_at_once_when_it_was_changed_and_never_when_it_is_off():

@@ -103,7 +103,7 @@ def _loading(draw, instruments, watchlists) -> None:
             what=draw(st.sampled_from(["", "TRADES", "BID_ASK"])),
             mode=draw(st.sampled_from(["tail", "backfill", "full"])),
             start=draw(st.none() | st.dates(date(1990, 1, 1), date(2020, 1, 1))),
-            every_minutes=draw(st.integers(1, 32767)),
+            every_minutes=draw(st.integers(1, 10_080)),
             enabled=draw(st.booleans()),
         )
     for timeframe in draw(st.sets(st.sampled_from(["1m", "1h", "1d"]))):
@@ -241,4 +241,18 @@ strategy_config:
 scheduled_backtest:
 - name: nightly
   strategy_config: cross
+"""
+LOADING = """\
+load_plan:
+- name: minutes
+  watchlist: tech
+  timeframe: 1m
+request_length:
+- {timeframe: 1m, duration: 2 D}
+halt:
+- instrument: SPY
+  halts:
+  - {start: '2020-03-09T13:34:13Z', end: '2020-03-09T13:49:13Z', note: level 1}
+pacing_profile:
+- {login: '127.0.0.1:4002', profile: relaxed}
 """

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from domain.errors import BadInput, UnknownName
 from marketdata.models import Watchlist
 from strategies.models import ScheduledBacktest, StrategyConfig
-from tests.tradingsite.configuration import EXAMPLE, configurations, tables, wipe
+from tests.tradingsite.configuration import EXAMPLE, LOADING, configurations, tables, wipe
 from tradingsite.configfile import parse_yaml
 from tradingsite.documents import MAX_BYTES, export_all, export_to, from_number, kinds, parse_documents
 from tradingsite.imports import apply_documents, import_documents, read_documents
@@ -153,6 +153,22 @@ REFUSED = {
     "corporate_action: [{instrument: SPY, actions: [{ex_date: 2020-01-01, kind: split}]}]": "value_fits_kind",
     "corporate_action: [{instrument: SPY, actions: [{ex_date: 2020-01-01, kid: split}]}]": "did you mean 'kind'",
     "corporate_action: [{instrument: XXX, actions: []}]": "corporate_action 'XXX': unknown instrument",
+    "load_plan: [{name: x}]": "load_plan 'x': watchlist: Field required",
+    "load_plan: [{name: x, watchlist: tec}]": "load_plan 'x': watchlist: unknown watchlist 'tec'; did you mean 'tech'",
+    "load_plan: [{name: x, watchlist: tech, timeframe: 2m}]": "load_plan 'x': timeframe",
+    "load_plan: [{name: x, watchlist: tech, mode: rebuild}]": "load_plan 'x': mode",
+    "load_plan: [{name: x, watchlist: tech, start: 2020-13-01}]": "load_plan 'x': start",
+    "load_plan: [{name: x, watchlist: tech, every_minutes: 0}]": "load_plan 'x': every_minutes",
+    "load_plan: [{name: x, watchlist: tech, every_minutes: 99999}]": "load_plan 'x': every_minutes",
+    "load_plan: [{name: x, watchlist: tech, timeframe: 1m, what: ADJUSTED_LAST}]": "ADJUSTED_LAST is loaded for 1d",
+    "load_plan: [{name: x, watchlist: tech, next_run_at: 2020-01-01}]": "unknown field 'next_run_at'",
+    "request_length: [{timeframe: 2m, duration: 1 D}]": "request_length '2m': timeframe",
+    "request_length: [{timeframe: 1m, duration: a day}]": "request_length '1m': duration",
+    "halt: [{instrument: XXX, halts: []}]": "halt 'XXX': unknown instrument",
+    "halt: [{instrument: SPY, halts: [{start: noon, end: '2020-01-02T15:00Z'}]}]": "number 1: start: 'noon' is no",
+    "halt: [{instrument: SPY, halts: [{start: '2020-01-02T15:00', end: x}]}]": "has no zone",
+    "halt: [{instrument: SPY, halts: [{start: '2020-01-02T15:00Z', end: '2020-01-02T14:00Z'}]}]": "end_after_start",
+    "pacing_profile: [{login: '127.0.0.1:4002', profile: fast}]": "pacing_profile '127.0.0.1:4002': profile",
     "3": "holds no configuration",
     "watchlist: [": "line",
     "1: []": "a name must be a text",
@@ -192,9 +208,9 @@ def test_rubbish_in_any_place_is_refused_or_imported_whole(data):
         max_leaves=5,
     )
     with put_back():
-        import_documents(EXAMPLE, **ABOUT)
+        import_documents(EXAMPLE + LOADING, **ABOUT)
         before = tables()
-        values = parse_yaml(EXAMPLE)
+        values = parse_yaml(EXAMPLE + LOADING)
         kind = data.draw(st.sampled_from(sorted(values)))
         document = data.draw(st.sampled_from(values[kind]))
         fields = sorted({*document, *next(each for each in kinds() if each.name == kind).schema.model_fields})

@@ -73,12 +73,12 @@ class Command(BaseCommand):
             self._print_previews(found, requests, minutes)
             return
         began = time.monotonic()
-        runs = self._queue(found)
+        loads = self._queue(found)
         if options["no_wait"]:
-            self._say_queued(runs)
+            self._say_queued(loads)
             return
         try:
-            ended = self._follow(runs, found, minutes * 60)
+            ended = self._follow(loads, found, minutes * 60)
         except KeyboardInterrupt:
             raise CommandError(
                 "not followed any more; what was asked for goes on in the data worker. The page Runs and "
@@ -140,7 +140,7 @@ class Command(BaseCommand):
         return Instrument.objects.get(pk=answer["instrument"])
 
     def _queue(self, found: list[Preview]) -> list[LoadRun]:
-        runs = []
+        loads = []
         for each in found:
             if each.is_needless:
                 continue
@@ -148,17 +148,17 @@ class Command(BaseCommand):
             run = queue_load(ask=each.plan.ask, origin=Run.Origin.API)
             if run.state == Run.State.QUEUED:
                 enqueue(run)
-            runs.append(run)
-        return runs
+            loads.append(run)
+        return loads
 
     # ---- while it runs -----------------------------------------------------------------------------------------------
 
-    def _follow(self, runs: list[LoadRun], found: list[Preview], planned_seconds: float) -> list[LoadRun]:
+    def _follow(self, loads: list[LoadRun], found: list[Preview], planned_seconds: float) -> list[LoadRun]:
         """The runs as they ended, with those that rebuild what IB has restated."""
-        if not runs:
+        if not loads:
             return []
         requests = {each.plan.ask.instrument.pk: each.plan.requests for each in found}
-        previewed = {run.pk: requests[run.instrument_id] for run in runs}
+        previewed = {run.pk: requests[run.instrument_id] for run in loads}
         keys = list(previewed)
         began = told = time.monotonic()
         idle_since = began
@@ -227,16 +227,16 @@ class Command(BaseCommand):
                 self.stdout.write(f"  and {told['gaps_found'] - 5:,} more")
         self.stdout.write(f"{_counted(requests, 'request')}, about {loadprogress.duration(minutes * 60)}")
 
-    def _say_queued(self, runs: list[LoadRun]) -> None:
+    def _say_queued(self, loads: list[LoadRun]) -> None:
         if self.quiet:
-            self.stdout.write(json.dumps([{"run": run.run_id, "state": run.state} for run in runs], indent=1))
+            self.stdout.write(json.dumps([{"run": run.run_id, "state": run.state} for run in loads], indent=1))
         else:
-            for run in runs:
+            for run in loads:
                 self.stdout.write(f"{run.instrument.symbol} {run.timeframe} {run.what}: run {run.run_id} {run.state}")
-            if not runs:
+            if not loads:
                 self.stdout.write("nothing is missing")
         standing = linkrows.standing(linkrows.DATA)
-        if runs and not standing.ok:
+        if loads and not standing.ok:
             raise CommandError(f"queued only. {_why(standing)}", returncode=ONLY_QUEUED)
 
     def _print_results(self, found: list[Preview], ended: list[LoadRun], seconds: float) -> None:
