@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django.db.models import Q
 
 from domain.pacing import Priority
-from marketdata.models import BarFile, Fetch, LoadPlan, LoadRun
+from marketdata.models import BarFile, Fetch, GatewayQuestion, LoadPlan, LoadRun
 from marketdata.models.loads import Mode
 from marketdata.moments import as_datetime
 from marketdata.planning import LoadAsk
@@ -66,3 +67,17 @@ def result_of(run: LoadRun) -> dict[str, Any]:
             for row in failed[:_FAILURES_TOLD]
         ],
     }
+
+
+def remove_old(now: dt.datetime) -> int:
+    """Remove loads that a plan or another run started and that ended well a week ago, all others after a quarter, and
+    questions after a month; returns how many rows. What is held and proven does not depend on them."""
+    ended = LoadRun.objects.filter(finished__isnull=False)
+    routine = ended.filter(origin__in=[Run.Origin.SCHEDULE, Run.Origin.RUN], state=Run.State.SUCCEEDED)
+    questions = GatewayQuestion.objects.filter(finished__lt=now - dt.timedelta(days=30))
+    old = (
+        routine.filter(finished__lt=now - dt.timedelta(days=7)),
+        ended.filter(finished__lt=now - dt.timedelta(days=92)),
+        questions,
+    )
+    return sum(rows.delete()[0] for rows in old)

@@ -1,7 +1,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from marketdata import loading, loadplans, questions, tapecheck, uploads
+from marketdata import loading, loadplans, loadruns, questions, tapecheck, uploads
 from marketdata.models import BarImport, GatewayQuestion, LoadRun
 from tradingsite import attempts, runs
 from tradingsite.queues import limits
@@ -10,6 +10,11 @@ from tradingsite.queues import limits
 @shared_task(**limits("maintenance"))
 def tidy_uploads() -> None:
     uploads.remove_old(timezone.now())
+
+
+@shared_task(**limits("maintenance"))
+def tidy_loads() -> None:
+    loadruns.remove_old(timezone.now())
 
 
 @shared_task(**limits("maintenance"))

@@ -25,6 +25,9 @@ TICKS = {
     "compare the tape": Tick(
         "marketdata.tasks.compare_tape", 3600, "compares settled days of the live tape with the history that came later"
     ),
+    "tidy loads": Tick(
+        "marketdata.tasks.tidy_loads", 6 * 3600, "removes loads and questions to IB that ended long ago"
+    ),
     "tidy uploads": Tick("marketdata.tasks.tidy_uploads", 6 * 3600, "removes uploads whose import ended a week ago"),
     "tidy runs": Tick("strategies.tasks.tidy_runs", 6 * 3600, "removes what killed backtests half wrote"),
     "tidy up": Tick("tradingsite.tasks.tidy", 6 * 3600, "removes expired sessions, tokens and answered requests"),

@@ -14,9 +14,8 @@ from gateway.simulator import history_request
 from gateway.simulator.bar_sizes import bar_size
 from gateway.simulator.bar_sizes import duration as read_duration
 from marketdata.calendars import sessions
+from marketdata.requestlengths import LENGTHS
 
-# What one request may ask for, as IB documents it.
-LENGTHS = {"1m": "1 D", "5m": "1 W", "15m": "2 W", "30m": "1 M", "1h": "1 M", "1d": "1 Y", "1w": "2 Y"}
 NOTHING = np.empty(0, np.int64)
 
 

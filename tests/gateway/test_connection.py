@@ -428,12 +428,18 @@ def test_an_accounts_number_and_type_say_what_it_is(account, kind, expected):
         {"connect_seconds": math.nan},
         {"frame_bytes": 10**9},
         {"messages_per_second": 51},
+        {"messages_per_second": 51, "kind": "live"},
+        {"messages_per_second": 10_001, "kind": "simulated"},
         {"longest_wait_seconds": 0},
     ],
 )
 def test_settings_that_cannot_be_are_refused(changes):
     with pytest.raises(BadInput):
         ConnectionSettings(**changes)
+
+
+def test_a_simulated_gateway_may_be_sent_more_messages_than_ib_takes():
+    assert ConnectionSettings(kind="simulated", messages_per_second=10_000).messages_per_second == 10_000
 
 
 def test_the_pace_of_messages_stays_below_what_ib_allows():

@@ -1,11 +1,14 @@
 """Loads as rows: which comes first, and what each did."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from domain.pacing import Priority
 from domain.timeframe import Timeframe
-from marketdata.loadruns import queue_load, result_of
-from marketdata.models import Fetch
+from marketdata.loadruns import queue_load, remove_old, result_of
+from marketdata.models import Fetch, LoadRun
 from marketdata.models.loads import Mode
 from marketdata.moments import as_datetime
 from marketdata.planning import LoadAsk
@@ -72,3 +75,32 @@ def test_the_result_tells_counts_and_names_what_failed():
     assert [each["error"] for each in told["failures"]] == [f"number {number}" for number in range(1, 21)]
     run.outcome = "partial"
     assert result_of(run)["status"] == "partial"
+
+
+def test_routine_loads_go_after_a_week_and_what_people_asked_or_what_failed_after_a_quarter():
+    now = timezone.now()
+
+    def ended(days: int, origin: str, state: str):
+        run = queue_load(ask=asked(symbol=f"S{LoadRun.objects.count()}"), origin=origin)
+        LoadRun.objects.filter(pk=run.pk).update(state=state, finished=now - timedelta(days=days))
+        Fetch.objects.create(
+            load_run=run,
+            instrument=run.instrument,
+            timeframe="1d",
+            gap=0,
+            start=as_datetime(0),
+            end=as_datetime(10**18),
+            duration="1 Y",
+        )
+        return run.pk
+
+    kept = {
+        ended(6, "schedule", "succeeded"),
+        ended(60, "api", "succeeded"),
+        ended(60, "schedule", "failed"),
+        queue_load(ask=asked(symbol="OPEN"), origin="schedule").pk,
+    }
+    for days, origin, state in ((8, "schedule", "succeeded"), (8, "run", "succeeded"), (100, "web", "failed")):
+        ended(days, origin, state)
+    assert remove_old(now) == 6, "three loads and their fetches"
+    assert set(LoadRun.objects.values_list("pk", flat=True)) == kept

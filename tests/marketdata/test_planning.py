@@ -12,6 +12,7 @@ from marketdata.calendars import sessions
 from marketdata.models import Fetch, HeadTime, LoadRun, RequestLength
 from marketdata.moments import as_datetime, as_ns
 from marketdata.proofs import Proof
+from marketdata.requestlengths import LENGTHS, write_lengths
 from tests.marketdata import make
 from tests.marketdata.loads import series
 
@@ -176,6 +177,14 @@ def test_the_length_of_a_request_is_a_row():
     RequestLength.objects.all().delete()
     with pytest.raises(BadInput, match="no request length for 1d bars; add one in the admin"):
         planning.make_plan(ask(start="2024-01-01"), NOW_NS)
+
+
+def test_lengths_that_are_missing_come_back_with_the_next_migrate_and_changed_ones_stay():
+    RequestLength.objects.filter(timeframe="1m").update(duration="2 D")
+    RequestLength.objects.exclude(timeframe="1m").delete()
+    write_lengths()
+    write_lengths()
+    assert dict(RequestLength.objects.values_list("timeframe", "duration")) == LENGTHS | {"1m": "2 D"}
 
 
 def test_a_plan_can_be_told_as_text():

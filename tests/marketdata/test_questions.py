@@ -8,7 +8,7 @@ from gateway.codes import error_of, meaning
 from gateway.simulator.server import DEFAULT_START_NS
 from marketdata import questions
 from marketdata.lookup import check_wanted
-from marketdata.models import GatewayQuestion, HeadTime, Instrument
+from marketdata.models import GatewayQuestion, HeadTime, Instrument, PacingSlot
 from marketdata.moments import as_datetime
 from tests.gateway.gateways import connected, start_gateway
 from tests.gateway.simulator.worlds import known_market
@@ -82,6 +82,7 @@ def test_the_beginning_of_the_history_is_kept_for_a_day(data_worker):  # noqa: F
     never = {"priority": Priority.TAIL, "wait": pytest.fail}
     assert questions.ask_head(data_worker, row, "TRADES", **never) == (head, False)
     HeadTime.objects.update(asked=head.asked - dt.timedelta(hours=25))
+    PacingSlot.objects.all().delete()  # a day later nothing of the budget is used
     asked_again, was_asked = questions.ask_head(data_worker, row, "TRADES", **never)
     assert was_asked and asked_again.asked >= head.asked
     assert HeadTime.objects.count() == 1

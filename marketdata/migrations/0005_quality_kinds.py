@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('marketdata', '0005_waits_for'),
+        ('marketdata', '0004_waits_for'),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('marketdata', '0004_request_lengths'),
+        ('marketdata', '0003_loads'),
     ]
 
     operations = [

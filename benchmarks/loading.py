@@ -1,0 +1,188 @@
+"""The loader's figures. `python -m benchmarks.loading pace [speed] [requests]`, `… slots`
+
+pace: a day of minutes of 500 instruments each, from a simulated gateway that keeps all of IB's limits for bars of any
+length, asked for by 8 threads. Its clock of the limits and ours run at the same multiple of real time (60).
+slots: what a slot costs that nobody has to wait for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+THREADS = 8
+# From 10:00 in New York, where the simulated market begins, back to the close of the day before.
+SINCE_CLOSE_NS = 18 * 3_600_000_000_000
+
+
+def many_stocks(count: int, seed: int = 1) -> Any:
+    """A market of so many stocks, copies of the built-in ones under names and ids of their own."""
+    from gateway.simulator.listings import universe
+    from gateway.simulator.market import Market
+    from gateway.simulator.server import DEFAULT_START_NS, date_of
+    from gateway.simulator.walk import WalkPrices
+
+    known = universe(date_of(DEFAULT_START_NS))
+    stocks = [each for each in known.listings if each.contract.sec_type == "STK"]
+    listings, characters = [], {}
+    for number in range(count):
+        model = stocks[number % len(stocks)]
+        name, con_id = f"S{number:04}", 800_000_001 + number
+        contract = model.contract._replace(con_id=con_id, symbol=name, local_symbol=name)
+        listings.append(replace(model, contract=contract))
+        characters[con_id] = known.characters[model.con_id]
+    return Market(tuple(listings), WalkPrices(seed, characters), seed), [each.contract for each in listings]
+
+
+def pace(speed: float, count: int) -> None:
+    from django.core.management import call_command
+
+    from domain.pacing import Priority
+    from gateway.history import HistoryRequest
+    from gateway.simulator import requests
+    from gateway.simulator.pacing import HistoryPacing, PacingLimits
+    from gateway.simulator.server import DEFAULT_START_NS, start_simulator
+    from marketdata import pacing
+    from marketdata.models import PacingBudget
+
+    call_command("migrate", verbosity=0)
+    PacingBudget.objects.all().delete()
+    began, epoch = time.monotonic(), time.time()
+
+    def fast() -> float:
+        return epoch + (time.monotonic() - began) * speed
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds / speed)
+
+    class Counters(HistoryPacing):
+        """The gateway's own; what it was asked for, and what it refused."""
+
+        times: list[float] = []
+        refused = 0
+
+        def admit(self, owner: Any, request: requests.HistoricalData) -> bool:
+            self.times.append(fast())
+            is_admitted = super().admit(owner, request)
+            self.refused += not is_admitted
+            return is_admitted
+
+    counters = Counters(PacingLimits(small_bars_only=False), fast)
+    market, contracts = many_stocks(count)
+    pacing.clock = fast
+    with start_simulator(market=market, message_rate=0, history_pacing=False) as gateway:
+        # Bars are made when they are first asked for, which at such a speed would take a minute of the limits' time.
+        warm = backfill(gateway.port, contracts, DEFAULT_START_NS, lambda request: nullcontext())
+        gateway.call(lambda simulator: setattr(simulator, "pacing", counters))
+        gateway.call(lambda simulator: simulator.settings.change("history_pacing", True))
+
+        def in_turn(request: HistoryRequest) -> AbstractContextManager[None]:
+            return pacing.slot(pacing.ask_of(request), Priority.BACKFILL, wait=sleep)
+
+        bars = backfill(gateway.port, contracts, DEFAULT_START_NS, in_turn)
+        assert bars == warm
+    tell(counters.times, counters.refused, bars, speed)
+
+
+def backfill(port: int, contracts: list[Any], now_ns: int, slot: Callable[[Any], AbstractContextManager[None]]) -> int:
+    """How many bars came, by all threads."""
+    from django.db import connections
+
+    from domain.timeframe import Timeframe
+    from gateway.connection import Connection
+    from gateway.history import HistoryRequest
+    from gateway.settings import ConnectionSettings
+
+    left, lock, errors, bars = list(reversed(contracts)), threading.Lock(), [], [0]
+
+    def work(link: Connection) -> None:
+        try:
+            while True:
+                with lock:
+                    if not left or errors:
+                        return
+                    contract = left.pop()
+                request = HistoryRequest(contract, Timeframe.M1, "1 D", end_ns=now_ns - SINCE_CLOSE_NS)
+                with slot(request):
+                    answer = link.history(request)
+                with lock:
+                    bars[0] += len(answer)
+        except Exception as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    settings = ConnectionSettings(port=port, client_id=1, kind="simulated", messages_per_second=10_000)
+    with Connection(settings) as link:
+        link.wait_ready(30)
+        threads = [threading.Thread(target=work, args=(link,)) for _ in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    if errors:
+        raise errors[0]
+    return bars[0]
+
+
+def tell(times: list[float], refused: int, bars: int, speed: float) -> None:
+    """`times`: when requests reached the gateway, in seconds of its limits."""
+    minutes = (times[-1] - times[0]) / 60
+    # As fast as IB lets anybody: 60 at once, 60 more after each ten minutes.
+    least = (len(times) - 1) // 60 * 10
+    print(f"{len(times)} requests, {bars:,} bars, {refused} pacing violations, at {speed:g} times real time")
+    print(f"{minutes:.1f} minutes; nobody could do it in less than {least}")
+    # How long the same number of requests takes, wherever one begins to count: what goes on for ever.
+    from domain.pacing import WINDOW_WEIGHT
+
+    windows = [late - early for early, late in zip(times, times[WINDOW_WEIGHT:], strict=False)]
+    if windows:
+        mean = sum(windows) / len(windows)
+        print(f"{WINDOW_WEIGHT} requests in {mean:.1f} s: {WINDOW_WEIGHT / mean / (60 / 600):.1%} of the allowed rate")
+        print(f"most requests within any 600 s: {max(sum(t - 600 < x <= t for x in times) for t in times)} of 60")
+
+
+def slots(count: int = 2_000) -> None:
+    """What a slot costs that nobody has to wait for: taking and closing it."""
+    from django.core.management import call_command
+
+    from domain.pacing import HistoryAsk, Priority
+    from marketdata import pacing
+    from marketdata.models import PacingBudget
+
+    call_command("migrate", verbosity=0)
+    for profile in ("relaxed", "off"):
+        PacingBudget.objects.update_or_create(login=pacing.login_name(), defaults={"profile": profile})
+        began = time.perf_counter()
+        for number in range(count):
+            with pacing.slot(HistoryAsk(f"{number}@SMART", "TRADES", str(number), 60), Priority.TAIL, wait=time.sleep):
+                pass
+        print(f"a slot, {profile}: {(time.perf_counter() - began) / count * 1000:.2f} ms")
+
+
+def main(name: str, speed: float = 60.0, count: float = 500) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.update(
+            DJANGO_SETTINGS_MODULE="tradingsite.settings",
+            VAR_DIR=folder,
+            DATABASE_URL=os.environ.get("DATABASE_URL", f"sqlite:///{folder}/db.sqlite3"),
+            DOTENV=os.devnull,
+        )
+        import django
+
+        django.setup()
+        if name == "slots":
+            slots()
+        else:
+            pace(speed, int(count))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "pace", *map(float, sys.argv[2:]))
