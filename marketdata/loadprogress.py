@@ -11,7 +11,7 @@ from django.db.models import Count, Sum
 from marketdata.models import Fetch, LoadRun
 
 _WIDTH = 24
-# The pace is guessed from what was planned until so many requests show what it is.
+# So many requests show what the pace is.
 _ENOUGH = 3
 
 
@@ -42,14 +42,12 @@ def measure(runs: Sequence[LoadRun], previewed: Mapping[UUID, int]) -> Progress:
     return Progress(done, total, bars, "" if is_working or not waiting else waiting[0])
 
 
-def seconds_left(now: Progress, begun: Progress, elapsed_seconds: float, planned_seconds: float) -> float:
-    """By the pace since the beginning, or by what was planned while that says too little."""
+def seconds_left(now: Progress, begun: Progress, elapsed_seconds: float, paced_seconds: float) -> float:
+    """As long as the budget makes what is left wait (`paced_seconds`), and no shorter than at the pace so far."""
     left, did = now.total - now.done, now.done - begun.done
     if left <= 0:
         return 0.0
-    if did < _ENOUGH or elapsed_seconds <= 0:
-        return planned_seconds * left / max(now.total - begun.done, 1)
-    return elapsed_seconds / did * left
+    return max(paced_seconds, elapsed_seconds / did * left if did >= _ENOUGH else 0.0)
 
 
 def line(now: Progress, left_seconds: float) -> str:

@@ -29,18 +29,21 @@ def queue_load(
         "start": None if ask.start_ns is None else as_datetime(ask.start_ns),
         "end": None if ask.end_ns is None else as_datetime(ask.end_ns),
     }
-    is_open = Q(state__in=[Run.State.QUEUED, Run.State.RUNNING], cancel_requested__isnull=True)
-    found = LoadRun.objects.filter(is_open, **wanted).first()
-    if found is not None:
-        return found
     told = {name: str(value) for name, value in wanted.items() if value is not None}
+    config = told | {"instrument": ask.instrument.pk, "symbol": ask.instrument.symbol}
+    series = {name: wanted[name] for name in ("instrument", "timeframe", "what")}
+    is_open = Q(state__in=[Run.State.QUEUED, Run.State.RUNNING], cancel_requested__isnull=True)
+    for row in LoadRun.objects.filter(is_open, **series):
+        # By what was asked: once it has planned, the row's mode is the one that it came to.
+        if row.config == config:
+            return row
     return LoadRun.objects.create(
         **wanted,
         origin=origin,
         started_by=started_by,
         plan=plan,
         priority=Priority.TAIL if wanted["mode"] == Mode.TAIL else Priority.BACKFILL,
-        config=told | {"instrument": ask.instrument.pk, "symbol": ask.instrument.symbol},
+        config=config,
     )
 
 

@@ -36,7 +36,8 @@ class Mode(models.TextChoices):
 
 
 class LoadPlan(models.Model):
-    """A watchlist's bars of one timeframe, to be held without anybody asking. `next_run_at` null: none planned."""
+    """A watchlist's bars of one timeframe, to be held without anybody asking. `next_run_at` null: at the next tick,
+    where it is enabled."""
 
     name = models.CharField(max_length=64, unique=True)
     watchlist = models.ForeignKey(Watchlist, on_delete=models.PROTECT, related_name="load_plans")

@@ -14,7 +14,7 @@ from django.utils import timezone
 from domain.timeframe import DAY_NS
 from gateway.simulator.server import DEFAULT_START_NS
 from marketdata import loading
-from marketdata.models import BarFile, Fetch, LoadPlan, LoadRun
+from marketdata.models import BarFile, Fetch, LoadPlan, LoadRun, RequestLength
 from marketdata.moments import as_datetime
 from marketdata.services import set_watchlist
 from tests.gateway.gateways import connected, start_gateway
@@ -134,6 +134,8 @@ def test_a_short_load_is_waited_for_and_one_that_fails_is_no_success(researcher,
     if connection.vendor == "sqlite" and connection.is_in_memory_db():
         pytest.skip("a database in memory has one connection")
     settings.LOAD_WAIT_SECONDS = 20
+    # An earlier test of this kind has taken away what the migrations wrote.
+    RequestLength.objects.get_or_create(timeframe="1d", defaults={"duration": "1 Y"})
     instrument("AAPL")
     instrument("NOPE")
 

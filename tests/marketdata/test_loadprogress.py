@@ -29,12 +29,13 @@ def test_requests_are_counted_by_how_they_ended_and_those_not_planned_yet_as_pre
     assert measure([waiting], previewed) == Progress(0, 10, 0, "another load of these bars")
 
 
-def test_the_time_left_goes_by_the_pace_once_there_is_one():
+def test_the_time_left_is_the_budgets_and_no_shorter_than_at_the_pace_so_far():
     begun = Progress(10, 100, 0, "")
-    assert seconds_left(begun, begun, 0.0, planned_seconds=900) == 900
-    assert seconds_left(begun._replace(done=12), begun, 60.0, planned_seconds=900) == pytest.approx(880)
-    assert seconds_left(begun._replace(done=40), begun, 60.0, planned_seconds=900) == pytest.approx(120)
-    assert seconds_left(begun._replace(done=100), begun, 60.0, planned_seconds=900) == 0
+    assert seconds_left(begun, begun, 0.0, paced_seconds=900) == 900
+    assert seconds_left(begun._replace(done=12), begun, 60.0, paced_seconds=900) == 900
+    assert seconds_left(begun._replace(done=40), begun, 60.0, paced_seconds=900) == 900
+    assert seconds_left(begun._replace(done=40), begun, 60.0, paced_seconds=0) == pytest.approx(120)
+    assert seconds_left(begun._replace(done=100), begun, 60.0, paced_seconds=900) == 0
     assert seconds_left(Progress(0, 0, 0, ""), Progress(0, 0, 0, ""), 5.0, 0.0) == 0
 
 

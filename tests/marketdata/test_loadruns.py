@@ -56,6 +56,13 @@ def test_one_that_somebody_wants_cancelled_is_not_taken_for_another_wish():
     assert queue_load(ask=asked(), origin="web").pk != first.pk
 
 
+def test_a_load_that_has_planned_is_still_the_one_that_was_asked_for():
+    first = queue_load(ask=asked(), origin="api")
+    LoadRun.objects.filter(pk=first.pk).update(mode=Mode.FULL, planned=timezone.now())  # as a first load comes to be
+    assert queue_load(ask=asked(), origin="web").pk == first.pk
+    assert queue_load(ask=asked(Mode.FULL), origin="web").pk != first.pk
+
+
 def test_the_result_tells_counts_and_names_what_failed():
     run = queue_load(ask=asked(Mode.FULL), origin="api")
     for number in range(25):

@@ -116,7 +116,7 @@ def test_the_example_of_the_page_is_a_configuration_that_is_read_and_written_so(
     (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     path = tmp_path / "desk.yaml"
     path.write_text(example)
-    assert config("import", path).strip() == "7 created, 0 changed, 0 deleted, 0 unchanged"
+    assert config("import", path).strip() == "10 created, 0 changed, 0 deleted, 0 unchanged"
     assert config("diff", "--prune", path) == ""
     exported = config("export").splitlines()
     left_out = [line for line in example.splitlines() if line not in exported]

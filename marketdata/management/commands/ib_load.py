@@ -78,7 +78,7 @@ class Command(BaseCommand):
             self._say_queued(loads)
             return
         try:
-            ended = self._follow(loads, found, minutes * 60)
+            ended = self._follow(loads, found)
         except KeyboardInterrupt:
             raise CommandError(
                 "not followed any more; what was asked for goes on in the data worker. The page Runs and "
@@ -153,7 +153,7 @@ class Command(BaseCommand):
 
     # ---- while it runs -----------------------------------------------------------------------------------------------
 
-    def _follow(self, loads: list[LoadRun], found: list[Preview], planned_seconds: float) -> list[LoadRun]:
+    def _follow(self, loads: list[LoadRun], found: list[Preview]) -> list[LoadRun]:
         """The runs as they ended, with those that rebuild what IB has restated."""
         if not loads:
             return []
@@ -167,7 +167,8 @@ class Command(BaseCommand):
             rows = list(LoadRun.objects.filter(pk__in=keys).select_related("instrument"))
             now, clock = loadprogress.measure(rows, previewed), time.monotonic()
             first = first or now
-            left = loadprogress.seconds_left(now, first, clock - began, planned_seconds)
+            paced = pacing.minutes_for(now.total - now.done, Timeframe(loads[0].timeframe), loads[0].what) * 60
+            left = loadprogress.seconds_left(now, first, clock - began, paced)
             is_over = all(row.ended for row in rows)
             if self.stderr.isatty() or is_over or clock - told >= _LINE_SECONDS:
                 told = clock
@@ -260,7 +261,7 @@ class Command(BaseCommand):
         )
         segments = result["segments_fetched"] + result["segments_failed"]
         self.stdout.write(
-            f"  {result['fetched_bars']:,} bars fetched, {result['cached_before']:,} held before, "
+            f"  {_counted(result['fetched_bars'], 'bar')} fetched, {result['cached_before']:,} held before, "
             f"{_counted(result['gaps_analyzed'], 'gap')} analyzed, {result['segments_fetched']:,} of "
             f"{_counted(segments, 'segment')} fetched, {_counted(result['ib_requests_made'], 'request')} made"
         )
