@@ -54,6 +54,8 @@ _LONGEST_PAUSE = 3600.0
 _CONTRACT_LENGTH = 80
 # A request's length where nothing was measured lately.
 _USUAL_SECONDS = 1.0
+# What a simulated gateway answers where nothing waits but for the rate of messages.
+_UNPACED_PER_SECOND = 30
 # Logins that are OFF: (looked at, paused until).
 _off: dict[str, tuple[float, float]] = {}
 
@@ -156,7 +158,7 @@ def standing() -> Standing:
     budget = PacingBudget.objects.filter(login=login).first()
     if budget is None:
         waiting = dict.fromkeys(Priority, 0)
-        return Standing(login, PacingProfile.STRICT, 0, WINDOW_WEIGHT, 0, waiting, None, 0.0)
+        return Standing(login, _first_profile(), 0, WINDOW_WEIGHT, 0, waiting, None, 0.0)
     now, profile = clock(), _profile_of(budget)
     sent, waiters = _requests(budget, now)
     waiting = {each: sum(row.priority == each for row in waiters) for each in Priority}
@@ -183,9 +185,12 @@ def minutes_for(requests: int, timeframe: Timeframe, what: str) -> float:
     bar_seconds = timeframe.nanoseconds // SECOND_NS
     weight = HistoryAsk("", what, "", bar_seconds).weight * requests
     budget = PacingBudget.objects.filter(login=login_name()).first()
+    profile = _first_profile() if budget is None else _profile_of(budget)
+    if profile is PacingProfile.OFF:
+        return requests / _UNPACED_PER_SECOND / 60
     if budget is None:
-        return seconds_until_sent([], weight, 0.0, PacingProfile.STRICT) / 60
-    now, profile = clock(), _profile_of(budget)
+        return seconds_until_sent([], weight, 0.0, profile) / 60
+    now = clock()
     left = _paused_for(budget, now)
     sent, waiters = _requests(budget, now)
     took = [one.closed - one.at for one in sent if one.closed is not None]
@@ -265,7 +270,7 @@ def _locked(login: str) -> PacingBudget:
     rows = PacingBudget.objects.select_for_update().filter(login=login)
     budget = rows.first()
     if budget is None:
-        PacingBudget.objects.get_or_create(login=login)
+        PacingBudget.objects.get_or_create(login=login, defaults={"profile": _first_profile()})
         budget = rows.get()
     return budget
 
@@ -317,9 +322,14 @@ def _off_and_paused(login: str) -> float | None:
     if budget is None or _profile_of(budget) is not PacingProfile.OFF:
         _off.pop(login, None)
         return None
-    until = budget.paused_until.timestamp() if budget.paused_until else 0.0
+    until = budget.paused_until.timestamp() if budget and budget.paused_until else 0.0
     _off[login] = time.monotonic(), until
     return until - clock() if until else 0.0
+
+
+def _first_profile() -> PacingProfile:
+    """Of a login that nobody has asked by yet: a simulated gateway is this machine's own and need not be spared."""
+    return PacingProfile(settings.PACING_AT_FIRST)
 
 
 def _profile_of(budget: PacingBudget) -> PacingProfile:

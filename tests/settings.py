@@ -26,3 +26,6 @@ from tradingsite.settings import *  # noqa: E402, F403
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":  # noqa: F405
     # A test is one transaction, and may think for longer than a request in it.
     DATABASES["default"]["OPTIONS"]["options"] += " -c idle_in_transaction_session_timeout=0"  # noqa: F405
+
+# As against a real gateway; tests that are not about the pace switch it off.
+PACING_AT_FIRST = "strict"

@@ -27,6 +27,8 @@ MAX_ATTEMPTS = 3
 STALE_SECONDS = 30.0
 # A queued row whose message was sent so long ago gets another; messages expire then, so that they never pile up.
 RESEND_SECONDS = 60.0
+# One that gave way, since it waits for something, gets its next message so soon.
+WAIT_SECONDS = 15.0
 _POLL_SECONDS = 0.1
 
 DIED = "the process died (killed, out of memory or over the hard time limit)"
@@ -288,7 +290,8 @@ def give_way(run: Run, reason: str, **fields: Any) -> bool:
     """Queue this attempt's run again as if it had not begun; what it has done is its own affair. False where the run is
     not this attempt's any more. The number of the attempt is free again, and nobody else has it: those that died
     before keep theirs."""
-    again = _QUEUED_AGAIN | {"enqueued": timezone.now(), "waits_for": reason[:200]}
+    told = timezone.now() - timedelta(seconds=RESEND_SECONDS - WAIT_SECONDS)
+    again = _QUEUED_AGAIN | {"enqueued": told, "waits_for": reason[:200]}
     return bool(own(run).update(**again | fields, attempts=F("attempts") - 1))
 
 

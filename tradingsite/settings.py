@@ -339,6 +339,8 @@ RUN_MEMORY_MB = env.int("RUN_MEMORY_MB", default=4_000)
 TRADING_MODE = env.str("TRADING_MODE", default="simulated")
 if TRADING_MODE not in ("simulated", "paper", "live"):
     raise ImproperlyConfigured(f"TRADING_MODE is {TRADING_MODE!r}; it must be simulated, paper or live.")
+# The pace of history requests of a login that is new here; later its row in the admin counts.
+PACING_AT_FIRST = "off" if TRADING_MODE == "simulated" else "strict"
 
 # ---- the gateway of Interactive Brokers, or the simulated one ------------------------------------------------------
 

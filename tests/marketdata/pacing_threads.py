@@ -67,7 +67,9 @@ def sent_together(profile: str) -> dict[str, Any]:
 def served_in_turn() -> list[int]:
     """Six threads come one after another, with the priorities of ORDER, while nothing is left; who is served when."""
     from marketdata import pacing
+    from marketdata.models import PacingBudget
 
+    PacingBudget.objects.create(login=pacing.login_name())
     hours, served = VirtualTime(), []
 
     def worker(place: int) -> None:

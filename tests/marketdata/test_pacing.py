@@ -83,6 +83,10 @@ def test_threads_together_send_nothing_that_the_gateway_refuses(tmp_path, profil
         assert found["seconds"] < 300
 
 
+STRICT = """
+from marketdata import models, pacing
+models.PacingBudget.objects.create(login=pacing.login_name())
+"""
 ASK_ON = """
 from domain.pacing import HistoryAsk, Priority
 from marketdata import pacing
@@ -104,6 +108,9 @@ print(got)
 def test_processes_together_get_exactly_what_a_window_holds(tmp_path):
     where = processes.environment(tmp_path)
     processes.migrate(where)
+    processes.run(
+        "from marketdata import pacing, models\nmodels.PacingBudget.objects.create(login=pacing.login_name())", where
+    )
     asking = [processes.start(ASK_ON, where, str(number), "30") for number in range(3)]
     said = [process.communicate(timeout=120) for process in asking]
     assert [errors for _, errors in said if "Error" in errors] == []

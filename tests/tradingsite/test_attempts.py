@@ -5,8 +5,10 @@ import resource
 import signal
 import threading
 import time
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from marketdata.models import BarImport
 from tests.tradingsite.test_runs import fall_silent, queued, sent, state_of  # noqa: F401
@@ -149,6 +151,18 @@ def test_one_that_gives_way_at_once_is_told_of_at_once_and_another_by_the_sweep(
 
     give_way(False)
     assert told == [give_way(True)]
+
+
+def test_one_that_waits_is_sent_again_within_a_quarter_of_a_minute(db, sent):
+    run = queued()
+
+    def work(attempt):
+        raise attempts.GiveWay("the gateway")
+
+    attempts.perform(BarImport, run.pk, work)
+    now = timezone.now()
+    assert runs.sweep(now + timedelta(seconds=runs.WAIT_SECONDS - 2)).sent == 0
+    assert runs.sweep(now + timedelta(seconds=runs.WAIT_SECONDS + 2)).sent == 1
 
 
 def test_an_attempt_that_lost_its_run_cannot_give_it_away(db):
