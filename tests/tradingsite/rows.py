@@ -10,7 +10,28 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from execution.models import Account, AccountValue, Fill, KillSwitch, Order, Position
-from marketdata.models import Bar, BarFile, BarImport, CorporateAction, Instrument, Watchlist, WatchlistMember
+from marketdata.models import (
+    Bar,
+    BarFile,
+    BarImport,
+    CorporateAction,
+    Fetch,
+    GatewayQuestion,
+    Halt,
+    HeadTime,
+    Instrument,
+    InstrumentDetails,
+    LoadPlan,
+    LoadRun,
+    PacingBudget,
+    PacingSlot,
+    ProvenRange,
+    QualityNote,
+    Restatement,
+    TapeCheck,
+    Watchlist,
+    WatchlistMember,
+)
 from reports.models import Alert, Report
 from strategies.models import Backtest, RiskProfile, ScheduledBacktest, StrategyConfig
 from tradingsite.models import AnsweredRequest, ApiToken, ConfigChange, GatewayLink, Heartbeat, Lease
@@ -46,6 +67,31 @@ def market(number: int) -> Instrument:
     WatchlistMember.objects.create(watchlist=Watchlist.objects.create(name=f"list {number}"), instrument=row)
     BarImport.objects.create(name=f"{number}.csv", report={"kept": 1})
     return row
+
+
+def loads(number: int, instrument: Instrument, owner: User) -> LoadRun:
+    """What the loader writes; the request lengths come with `migrate`."""
+    later = NOON + dt.timedelta(hours=1)
+    series = {"instrument": instrument, "timeframe": "1d"}
+    plan = LoadPlan.objects.create(name=f"plan {number}", watchlist=Watchlist.objects.get(name=f"list {number}"))
+    run = LoadRun.objects.create(**series, plan=plan, started_by=owner)
+    times = {"start": NOON, "end": later}
+    Fetch.objects.create(**series, **times, load_run=run, gap=0, duration="1 D")
+    ProvenRange.objects.create(**series, **times, proven=NOON)
+    Halt.objects.create(instrument=instrument, **times)
+    HeadTime.objects.create(instrument=instrument, start=NOON, asked=NOON)
+    InstrumentDetails.objects.create(instrument=instrument, local_symbol=f"S{number}", refreshed=NOON)
+    Restatement.objects.create(**series, adjustment="split", found=NOON, bar=NOON, ratio=0.5, rebuild=run)
+    QualityNote.objects.create(**series, **times, kind="jump", found=NOON)
+    TapeCheck.objects.create(
+        **series, day=NOON.date(), compared=10, different=1, only_live=0, only_history=0, largest_bps=2.5, checked=NOON
+    )
+    GatewayQuestion.objects.create(kind="discover", symbol=f"S{number}", instrument=instrument, started_by=owner)
+    budget = PacingBudget.objects.create(login=f"127.0.0.1:{4000 + number}")
+    PacingSlot.objects.create(
+        budget=budget, priority=2, contract="1@SMART TRADES", identity="0" * 64, bar_seconds=60, asked=NOON, seen=NOON
+    )
+    return run
 
 
 def research(number: int, owner: User) -> StrategyConfig:
@@ -97,6 +143,8 @@ def everything(count: int) -> None:
     first = User.objects.count()
     for number in range(first, first + count):
         owner = User.objects.create_user(f"person {number}")
-        books(number, market(number), owner)
+        instrument = market(number)
+        books(number, instrument, owner)
+        loads(number, instrument, owner)
         research(number, owner)
         platform(number, owner)
