@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -10,6 +11,7 @@ from django.http import HttpRequest
 
 from domain.errors import BadInput
 from marketdata import calendars, models, services
+from marketdata.loadadmin import LoadActions, Series
 from marketdata.symbols import MAX_BYTES, read_file, read_symbols, show_symbols
 from tradingsite.adminsite import UNCOUNTED, ConfigAdmin, FactAdmin, badge, number, widget_for, yaml_block
 from tradingsite.history_admin import RecordedChanges
@@ -44,7 +46,7 @@ def check_calendar(name: str) -> str:
 
 
 @admin.register(models.Instrument)
-class InstrumentAdmin(RecordedChanges, ConfigAdmin):
+class InstrumentAdmin(RecordedChanges, LoadActions, ConfigAdmin):
     form = InstrumentForm
     list_display = ("symbol", "name", "kind", "exchange", "currency", "calendar", "active", "held")
     list_filter = ("kind", "active", "exchange", "currency")
@@ -56,6 +58,9 @@ class InstrumentAdmin(RecordedChanges, ConfigAdmin):
         ("Held", {"fields": ("held", "created")}),
     )
     readonly_fields = ("held", "created")
+
+    def series_of(self, queryset: QuerySet[models.Instrument], timeframe: str) -> Iterable[Series]:
+        return [(each, timeframe, "") for each in queryset]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Instrument]:
         files = models.BarFile.objects.filter(quarantined__isnull=True).only(
@@ -119,7 +124,7 @@ class WatchlistForm(forms.ModelForm):
 
 
 @admin.register(models.Watchlist)
-class WatchlistAdmin(RecordedChanges, ConfigAdmin):
+class WatchlistAdmin(RecordedChanges, LoadActions, ConfigAdmin):
     form = WatchlistForm
     list_display = ("name", "tags", "count")
     search_fields = ("name", "tags")
@@ -141,6 +146,10 @@ class WatchlistAdmin(RecordedChanges, ConfigAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         services.set_watchlist(name=form.instance.name, instruments=form.members)
         super().save_related(request, form, formsets, change)  # records what has changed
+
+    def series_of(self, queryset: QuerySet[models.Watchlist], timeframe: str) -> Iterable[Series]:
+        members = models.Instrument.objects.active().filter(watchlists__in=queryset).distinct()
+        return [(each, timeframe, "") for each in members]
 
     @admin.display(description="instruments", ordering="count")
     def count(self, obj: Any) -> int:
@@ -186,11 +195,16 @@ class CorporateActionAdmin(RecordedChanges, ConfigAdmin):
 
 
 @admin.register(models.BarFile)
-class BarFileAdmin(FactAdmin):
+class BarFileAdmin(LoadActions, FactAdmin):
     list_display = ("instrument", "timeframe", "what", "adjustment", "part", "start", "end", "rows", "version", "fit")
     list_filter = ("timeframe", "what", "adjustment", ("quarantined", admin.EmptyFieldListFilter))
     search_fields = ("=instrument__symbol",)
     list_select_related = ("instrument",)
+
+    def series_of(self, queryset: QuerySet[models.BarFile], timeframe: str) -> Iterable[Series]:
+        """The files' own series where their timeframe is asked for, each once."""
+        found = {(each.instrument, each.timeframe, each.what) for each in queryset if each.timeframe == timeframe}
+        return sorted(found, key=lambda each: (each[0].symbol, *each[1:]))
 
     @admin.display(description="part", ordering="partition")
     def part(self, obj: models.BarFile) -> str:
