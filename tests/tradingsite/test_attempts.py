@@ -153,7 +153,7 @@ def test_one_that_gives_way_at_once_is_told_of_at_once_and_another_by_the_sweep(
     assert told == [give_way(True)]
 
 
-def test_one_that_waits_is_sent_again_within_a_quarter_of_a_minute(db, sent):
+def test_one_that_waits_is_sent_again_within_a_quarter_of_a_minute(db, sent):  # noqa: F811
     run = queued()
 
     def work(attempt):
