@@ -82,10 +82,10 @@ def test_a_load_is_followed_to_its_end_and_told_with_its_cost(at_work):
     made = LoadRun.objects.get()
     assert lines[0] == "AAPL 1h TRADES, full: complete"
     assert lines[1] == (
-        f"  {len(start)} bars fetched, 0 held before, 1 gap analyzed, 3 of 3 segments fetched, 4 requests made"
+        f"  {len(start)} bars fetched, 0 held before, 1 gap analyzed, 3 of 3 segments fetched, 3 requests made"
     )
     assert lines[2].strip() == BarFile.objects.get().path
-    assert lines[3].startswith("cost: 4 requests to IB in ")
+    assert lines[3].startswith("cost: 3 requests to IB in ")
     assert progress.splitlines()[-1] == f"[{'#' * 24}] 100%   3 of 3 requests   {len(start)} bars"
     assert (made.origin, made.attempts) == ("api", 1), "a worker's, so that another one has it where that dies"
 
