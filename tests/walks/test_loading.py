@@ -46,6 +46,14 @@ def call(stack: Stack, token: str, path: str, document: dict[str, Any]) -> tuple
         return answer.status, json.loads(answer.read())
 
 
+def keep_limits(stack: Stack) -> None:
+    """The budget of a real gateway, so that a load takes a while."""
+    file = stack.state / "pacing.yaml"
+    file.write_text(f"pacing_profile:\n- login: 127.0.0.1:{stack.where['IB_PORT']}\n  profile: strict\n")
+    importing = [sys.executable, str(ROOT / "manage.py"), "config", "import", str(file)]
+    subprocess.run(importing, env=stack.where, check=True, capture_output=True, timeout=60)
+
+
 def kill_data_worker(stack: Stack) -> None:
     (pid,) = (pid for pid, role in stack.processes().items() if role == "data")
     stack.kill(pid)
@@ -66,6 +74,7 @@ def wait_for_the_plan(stack: Stack) -> list[list[Any]]:
 @pytest.mark.parametrize("servers", ["sqlite and the embedded queue", "postgresql and redis"])
 def test_symbols_become_bars_by_command_api_and_plan_and_a_killed_worker_costs_nothing(tmp_path, servers):
     with on_servers(servers, tmp_path) as stack, running(stack):
+        keep_limits(stack)
         code, text = load(stack, "EURUSD", "TSLA", "1d", "--mode", "full", "--start", days_ago(400), "--json")
         assert code == 0, text
         assert {each["symbol"]: each["status"] for each in json.loads(text)} == dict.fromkeys(
