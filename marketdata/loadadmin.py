@@ -63,7 +63,7 @@ def start_loads(model_admin: admin.ModelAdmin, request: HttpRequest, wanted: Ite
     model_admin.message_user(request, "; ".join(said) + ".", messages.SUCCESS if queued else messages.INFO)
 
 
-class LoadActions(admin.ModelAdmin):
+class LoadActions:
     """Actions that load bars of what is chosen; a class says which series a row stands for."""
 
     def series_of(self, queryset: QuerySet[Any], timeframe: str) -> Iterable[Series]:
@@ -73,7 +73,7 @@ class LoadActions(admin.ModelAdmin):
         return may(request, models.LoadRun, "add")
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions: dict[str, Any] = super().get_actions(request)
+        actions: dict[str, Any] = super().get_actions(request)  # type: ignore[misc]
         if self.has_load_permission(request):
             for mode, timeframe in OFFERED:
                 name = f"load_{mode}_{timeframe}"
@@ -213,13 +213,7 @@ class PacingBudgetAdmin(RecordedChanges, ConfigAdmin):
     form = PacingBudgetForm
     list_display = ("login", "profile", "paused_until", "breaches", "breached")
     fields = ("login", "profile", "paused_until", "breaches", "breached")
-    readonly_fields = ("login", "paused_until", "breaches", "breached")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # the first request of a login makes its row
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    readonly_fields = ("paused_until", "breaches", "breached")
 
 
 # ---- facts -----------------------------------------------------------------------------------------------------------
@@ -263,7 +257,7 @@ class InstrumentDetailsAdmin(FactAdmin):
 @admin.register(models.Restatement)
 class RestatementAdmin(FactAdmin):
     list_display = ("instrument", "timeframe", "what", "found", "factor", "explanation", "rebuilt")
-    factor = number("ratio")
+    factor = number("ratio", ".6g")
     list_filter = ("timeframe", "what", ("rebuilt", admin.EmptyFieldListFilter))
     search_fields = ("=instrument__symbol",)
     list_select_related = ("instrument",)
@@ -280,7 +274,7 @@ class QualityNoteAdmin(FactAdmin):
 @admin.register(models.TapeCheck)
 class TapeCheckAdmin(FactAdmin):
     list_display = ("instrument", "timeframe", "day", "compared", "different", "only_live", "only_history", "largest")
-    largest = number("largest_bps")
+    largest = number("largest_bps", ".1f")
     list_filter = ("timeframe",)
     search_fields = ("=instrument__symbol",)
     list_select_related = ("instrument",)

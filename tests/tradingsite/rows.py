@@ -10,7 +10,28 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from execution.models import Account, AccountValue, Fill, KillSwitch, Order, Position
-from marketdata.models import Bar, BarFile, BarImport, CorporateAction, Instrument, Watchlist, WatchlistMember
+from marketdata.models import (
+    Bar,
+    BarFile,
+    BarImport,
+    CorporateAction,
+    Fetch,
+    GatewayQuestion,
+    Halt,
+    HeadTime,
+    Instrument,
+    InstrumentDetails,
+    LoadPlan,
+    LoadRun,
+    PacingBudget,
+    PacingSlot,
+    ProvenRange,
+    QualityNote,
+    Restatement,
+    TapeCheck,
+    Watchlist,
+    WatchlistMember,
+)
 from reports.models import Alert, Report
 from strategies.models import Backtest, RiskProfile, ScheduledBacktest, StrategyConfig
 from tradingsite.models import AnsweredRequest, ApiToken, ConfigChange, GatewayLink, Heartbeat, Lease
@@ -46,6 +67,33 @@ def market(number: int) -> Instrument:
     WatchlistMember.objects.create(watchlist=Watchlist.objects.create(name=f"list {number}"), instrument=row)
     BarImport.objects.create(name=f"{number}.csv", report={"kept": 1})
     return row
+
+
+def loads(number: int, instrument: Instrument, owner: User) -> None:
+    """A load with all that may come of one, and what decides loads."""
+    later = NOON + dt.timedelta(hours=7)
+    series = {"instrument": instrument, "timeframe": "1d"}
+    span = {"start": NOON, "end": later}
+    ended = {"state": "succeeded", "started": NOON, "finished": NOON, "attempts": 1}
+    watchlist = Watchlist.objects.get(name=f"list {number}")
+    plan = LoadPlan.objects.create(name=f"plan {number}", watchlist=watchlist)
+    run = LoadRun.objects.create(**series, **ended, plan=plan, started_by=owner, outcome="complete")
+    Fetch.objects.create(**series, **span, load_run=run, gap=0, duration="1 W", state="failed", error="Timed out")
+    ProvenRange.objects.create(**series, **span, proven=NOON)
+    Restatement.objects.create(**series, adjustment="split", found=NOON, bar=NOON, ratio=0.5, rebuild=run)
+    QualityNote.objects.create(**series, **span, kind="repeated", found=NOON)
+    TapeCheck.objects.create(
+        **series, day=NOON.date(), compared=390, different=1, only_live=0, only_history=2, largest_bps=-1.5,
+        checked=NOON,
+    )  # fmt: skip
+    HeadTime.objects.create(instrument=instrument, start=NOON, asked=NOON)
+    InstrumentDetails.objects.create(instrument=instrument, local_symbol=instrument.symbol, refreshed=NOON)
+    Halt.objects.create(instrument=instrument, **span)
+    GatewayQuestion.objects.create(kind="discover", symbol=instrument.symbol, **ended, answer={"instrument": 1})
+    budget = PacingBudget.objects.create(login=f"gateway{number}:4002")
+    PacingSlot.objects.create(
+        budget=budget, priority=2, contract="1@SMART TRADES", identity="0" * 64, bar_seconds=60, asked=NOON, seen=NOON
+    )
 
 
 def research(number: int, owner: User) -> StrategyConfig:
@@ -97,6 +145,8 @@ def everything(count: int) -> None:
     first = User.objects.count()
     for number in range(first, first + count):
         owner = User.objects.create_user(f"person {number}")
-        books(number, market(number), owner)
+        instrument = market(number)
+        books(number, instrument, owner)
+        loads(number, instrument, owner)
         research(number, owner)
         platform(number, owner)
