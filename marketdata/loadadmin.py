@@ -125,7 +125,8 @@ class LoadRunAdmin(RunAdmin):
     def segments(self, obj: models.LoadRun) -> str:
         of_run = f"{reverse('admin:marketdata_fetch_changelist')}?load_run__id__exact={obj.pk}"
         counts = obj.fetches.aggregate(all=Count("pk"), pending=Count("pk", filter=Q(state="pending")))
-        return format_html('<a href="{}">{} segments</a>, {} to be asked', of_run, counts["all"], counts["pending"])
+        all_of = f"{counts['all']} segment{'' if counts['all'] == 1 else 's'}"
+        return format_html('<a href="{}">{}</a>, {} to be asked', of_run, all_of, counts["pending"])
 
 
 @admin.register(models.GatewayQuestion)
