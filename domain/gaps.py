@@ -1,4 +1,4 @@
-"""Gaps: which bars should be held and are not, and which are held and should not be."""
+"""Gaps: which bars should be held and are not, which are held and should not be, and which the calendar leaves out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.barnumbers import BarNumbers
 from domain.bars import Times
 from domain.errors import BadInput
-from domain.sessions import BarSpans, SessionTable
-from domain.timeframe import Timeframe
+from domain.sessions import SessionTable
+from domain.timeframe import MINUTE_NS, Timeframe
 
 Codes = NDArray[np.int8]
 
@@ -21,7 +22,7 @@ Codes = NDArray[np.int8]
 class GapClass(IntEnum):
     """Why bars are missing, as far as somebody has proven it; what nobody has explained is UNEXPECTED.
 
-    Closed markets need no class: their bars are not expected in the first place.
+    Closed markets need no class: their bars are not expected in the first place (`calendar_absences` lists them).
     """
 
     UNEXPECTED = 0
@@ -108,7 +109,7 @@ def find_session_gaps(
     _require_increasing("held", held_starts)
     spans = sessions.bar_spans(timeframe, start_ns, end_ns)
     held = held_starts[slice(*np.searchsorted(held_starts, (start_ns, end_ns)))]
-    numbering = _Numbering(spans)
+    numbering = BarNumbers(spans)
     first, last = numbering.starts_before(start_ns), numbering.starts_before(end_ns)
     begin, end = numbering.runs(held)
     # What lies between two runs is missing, and before the first and after the last.
@@ -121,63 +122,8 @@ def find_session_gaps(
     return Gaps(starts, ends, hi - lo, reason, expected, expected - int(np.sum(hi - lo)))
 
 
-class _Numbering:
-    """All bars of some spans, numbered through from 0, without laying them out."""
-
-    def __init__(self, spans: BarSpans) -> None:
-        self.spans = spans
-        self.counts = spans.counts()
-        self.first = np.cumsum(self.counts) - self.counts
-        """Number of each span's first bar."""
-        self.origin = spans.grid_origins()
-        self.step = spans.step or np.iinfo(np.int64).max
-
-    def starts_before(self, moment_ns: int) -> int:
-        """How many bars start before a moment."""
-        span = int(np.searchsorted(self.spans.open, moment_ns)) - 1
-        if span < 0:
-            return 0
-        local = 1 + (moment_ns - 1 - int(self.origin[span])) // self.step
-        return int(self.first[span] + min(local, int(self.counts[span])))
-
-    def ends_by(self, moment_ns: int) -> int:
-        """How many bars end at or before a moment."""
-        span = int(np.searchsorted(self.spans.close, moment_ns, side="right"))
-        if span == len(self.counts):
-            return int(self.counts.sum())
-        local = max((moment_ns - int(self.origin[span])) // self.step, 0)
-        return int(self.first[span] + min(local, int(self.counts[span]) - 1))
-
-    def bars(self, numbers: NDArray[np.int64]) -> tuple[Times, Times]:
-        """(starts, ends) of the bars with these numbers."""
-        span = np.searchsorted(self.first, numbers, side="right") - 1
-        local = numbers - self.first[span]
-        starts = np.where(local == 0, self.spans.open[span], self.origin[span] + local * self.step)
-        is_last = local == self.counts[span] - 1
-        return starts, np.where(is_last, self.spans.close[span], self.origin[span] + (local + 1) * self.step)
-
-    def runs(self, held: Times) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Numbers [begin, end) of the runs of bars held; bars that no span expects are in none."""
-        if not len(held) or not len(self.counts):
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        is_cut = np.empty(len(held), np.bool_)
-        is_cut[0] = True
-        np.not_equal(held[1:] - held[:-1], self.step, out=is_cut[1:])
-        edges = np.concatenate([np.searchsorted(held, self.spans.open), np.searchsorted(held, self.spans.close)])
-        is_cut[edges[edges < len(held)]] = True
-        cuts = np.flatnonzero(is_cut)
-        length = np.diff(cuts, append=len(held))
-        start = held[cuts]
-        span = np.searchsorted(self.spans.open, start, side="right") - 1
-        local = (start - self.origin[span]) // self.step
-        expected = np.where(local == 0, self.spans.open[span], self.origin[span] + local * self.step)
-        inside = (span >= 0) & (start < self.spans.close[span]) & (start == expected)
-        begin = (self.first[span] + local)[inside]
-        return begin, begin + length[inside]
-
-
 def _explain(
-    lo: NDArray[np.int64], hi: NDArray[np.int64], explanations: Sequence[Explanation], numbering: _Numbering
+    lo: NDArray[np.int64], hi: NDArray[np.int64], explanations: Sequence[Explanation], numbering: BarNumbers
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Codes]:
     """The gaps [lo, hi) cut where an explanation begins or ends, and the class of each piece."""
     ranges = [(numbering.starts_before(e.start_ns), numbering.ends_by(e.end_ns), e.reason) for e in explanations]
@@ -238,6 +184,52 @@ def unexpected_bars(held_starts: Times, sessions: SessionTable, timeframe: Timef
     place[resting] = Place.IN_BREAK
     place[sessions.session_index(starts) >= 0] = Place.OFF_GRID
     return UnexpectedBars(row, place, day)
+
+
+class AbsenceKind(IntEnum):
+    """Why a day has no session, or a short one."""
+
+    CLOSED = 1
+    HALF_DAY = 2
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+class Absence(NamedTuple):
+    """A day on which an exchange trades less than usual. `day` is the exchange's date (days since 1970-01-01),
+    `minutes` what it trades less than the sessions around it."""
+
+    day: int
+    kind: AbsenceKind
+    minutes: int
+
+
+def calendar_absences(sessions: SessionTable, start_ns: int, end_ns: int) -> list[Absence]:
+    """The holidays and the short sessions (early closes, late openings) of the exchange dates that [start_ns, end_ns)
+    touches, in time order: bars that nobody misses.
+
+    A day without a session is a holiday where most of the same weekdays of the four weeks before and after have one:
+    so a weekend is none, whichever days it has, and a calendar that once traded on Saturdays had free ones.
+    """
+    if end_ns <= start_ns:
+        return []
+    first, last = sessions.trading_dates(np.array([start_ns, end_ns - 1])).tolist()
+    days = np.arange(first, last + 1)
+    row = np.searchsorted(sessions.label, days).clip(0, len(sessions) - 1)
+    is_traded = sessions.label[row] == days
+    around = days[:, None] + 7 * np.array([-4, -3, -2, -1, 1, 2, 3, 4])
+    is_known = (around >= sessions.label[0]) & (around <= sessions.label[-1])
+    found = sessions.label[np.searchsorted(sessions.label, around).clip(0, len(sessions) - 1)] == around
+    is_closed = ~is_traded & (2 * (found & is_known).sum(axis=1) > is_known.sum(axis=1))
+    usual, length = sessions.usual_lengths(row), sessions.lengths()[row]
+    is_short = is_traded & (length < usual)
+    less = np.where(is_closed, usual, usual - length) // MINUTE_NS
+    return [
+        Absence(int(days[at]), AbsenceKind.CLOSED if is_closed[at] else AbsenceKind.HALF_DAY, int(less[at]))
+        for at in np.flatnonzero(is_closed | is_short).tolist()
+    ]
 
 
 def _runs(

@@ -139,14 +139,20 @@ class SessionTable:
         row = np.asarray(np.searchsorted(self.label, wanted))
         return np.where(self.label[row] == wanted, row, -1)
 
-    def is_half_day(self, rows: ArrayLike) -> NDArray[np.bool_]:
-        """Whether each session trades shorter than the median of the 21 sessions around it."""
+    def lengths(self) -> NDArray[np.int64]:
+        """Nanoseconds that each session trades, without its lunch."""
+        return self.close - self.open - (self.break_end - self.break_start)
+
+    def usual_lengths(self, rows: ArrayLike) -> NDArray[np.float64]:
+        """The median length of the 21 sessions around each of these."""
         wanted = np.asarray(rows, np.int64)
-        length = self.close - self.open - (self.break_end - self.break_start)
         window = min(_USUAL_WINDOW, len(self))
         first = np.clip(wanted - window // 2, 0, len(self) - window)
-        usual = np.median(length[first[..., None] + np.arange(window)], axis=-1)
-        return np.asarray(length[wanted] < usual)
+        return np.asarray(np.median(self.lengths()[first[..., None] + np.arange(window)], axis=-1))
+
+    def is_half_day(self, rows: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each session trades shorter than the median of the 21 sessions around it."""
+        return np.asarray(self.lengths()[np.asarray(rows, np.int64)] < self.usual_lengths(rows))
 
     def between(self, start_ns: int, end_ns: int) -> SessionTable:
         """The sessions that open in [start_ns, end_ns), as a view; BadInput where there is none."""

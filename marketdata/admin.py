@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -10,8 +9,9 @@ from django.db.models import Count, Model, Prefetch, QuerySet
 from django.http import HttpRequest
 
 from domain.errors import BadInput
-from marketdata import calendars, models, services
-from marketdata.loadadmin import LoadActions, Series
+from marketdata import calendars, loadadmin, models, services  # noqa: F401 - loadadmin registers what is its
+from marketdata.asking import Wish, wishes_of
+from marketdata.loadforms import LoadsBars, SeriesForm
 from marketdata.symbols import MAX_BYTES, read_file, read_symbols, show_symbols
 from tradingsite.adminsite import UNCOUNTED, ConfigAdmin, FactAdmin, badge, number, widget_for, yaml_block
 from tradingsite.history_admin import RecordedChanges
@@ -46,8 +46,9 @@ def check_calendar(name: str) -> str:
 
 
 @admin.register(models.Instrument)
-class InstrumentAdmin(RecordedChanges, LoadActions, ConfigAdmin):
+class InstrumentAdmin(LoadsBars, RecordedChanges, ConfigAdmin):
     form = InstrumentForm
+    actions: Any = ("load_bars",)
     list_display = ("symbol", "name", "kind", "exchange", "currency", "calendar", "active", "held")
     list_filter = ("kind", "active", "exchange", "currency")
     search_fields = ("symbol", "name", "=con_id")
@@ -59,8 +60,8 @@ class InstrumentAdmin(RecordedChanges, LoadActions, ConfigAdmin):
     )
     readonly_fields = ("held", "created")
 
-    def series_of(self, queryset: QuerySet[models.Instrument], timeframe: str) -> Iterable[Series]:
-        return [(each, timeframe, "") for each in queryset]
+    def wishes(self, rows: QuerySet[models.Instrument], timeframe: str) -> list[Wish]:
+        return [Wish(row, timeframe) for row in rows.filter(active=True)]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Instrument]:
         files = models.BarFile.objects.filter(quarantined__isnull=True).only(
@@ -124,11 +125,16 @@ class WatchlistForm(forms.ModelForm):
 
 
 @admin.register(models.Watchlist)
-class WatchlistAdmin(RecordedChanges, LoadActions, ConfigAdmin):
+class WatchlistAdmin(LoadsBars, RecordedChanges, ConfigAdmin):
     form = WatchlistForm
+    actions: Any = ("load_bars",)
     list_display = ("name", "tags", "count")
     search_fields = ("name", "tags")
     fields = ("name", "tags", "symbols", "file")
+
+    def wishes(self, rows: QuerySet[models.Watchlist], timeframe: str) -> list[Wish]:
+        members = models.Instrument.objects.active().filter(memberships__watchlist__in=rows.values("pk"))
+        return [Wish(row, timeframe) for row in members.distinct()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Watchlist]:
         return super().get_queryset(request).annotate(count=Count("members"))
@@ -146,10 +152,6 @@ class WatchlistAdmin(RecordedChanges, LoadActions, ConfigAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         services.set_watchlist(name=form.instance.name, instruments=form.members)
         super().save_related(request, form, formsets, change)  # records what has changed
-
-    def series_of(self, queryset: QuerySet[models.Watchlist], timeframe: str) -> Iterable[Series]:
-        members = models.Instrument.objects.active().filter(watchlists__in=queryset).distinct()
-        return [(each, timeframe, "") for each in members]
 
     @admin.display(description="instruments", ordering="count")
     def count(self, obj: Any) -> int:
@@ -195,16 +197,16 @@ class CorporateActionAdmin(RecordedChanges, ConfigAdmin):
 
 
 @admin.register(models.BarFile)
-class BarFileAdmin(LoadActions, FactAdmin):
+class BarFileAdmin(LoadsBars, FactAdmin):
+    load_form = SeriesForm
+    actions: Any = ("load_bars",)
     list_display = ("instrument", "timeframe", "what", "adjustment", "part", "start", "end", "rows", "version", "fit")
     list_filter = ("timeframe", "what", "adjustment", ("quarantined", admin.EmptyFieldListFilter))
     search_fields = ("=instrument__symbol",)
     list_select_related = ("instrument",)
 
-    def series_of(self, queryset: QuerySet[models.BarFile], timeframe: str) -> Iterable[Series]:
-        """The files' own series where their timeframe is asked for, each once."""
-        found = {(each.instrument, each.timeframe, each.what) for each in queryset if each.timeframe == timeframe}
-        return sorted(found, key=lambda each: (each[0].symbol, *each[1:]))
+    def wishes(self, rows: QuerySet[models.BarFile], timeframe: str) -> list[Wish]:
+        return wishes_of(rows.select_related("instrument"))
 
     @admin.display(description="part", ordering="partition")
     def part(self, obj: models.BarFile) -> str:

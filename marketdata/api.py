@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django.db import transaction
 from django.db.models import Prefetch
 from django.http import HttpResponse, StreamingHttpResponse
+from django.utils import timezone
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
@@ -23,8 +24,9 @@ from domain.instrument import InstrumentKind
 from domain.timeframe import Timeframe
 from marketdata import barpages, calendars
 from marketdata.errors import CorruptBarFile, StoreUnavailable
-from marketdata.holdings import holdings
+from marketdata.holdings import MAP_MARKS, holdings
 from marketdata.models import BarImport, CorporateAction, Instrument, Watchlist, WatchlistMember, What
+from marketdata.previews import gateway_now
 from marketdata.services import check_symbol, set_watchlist
 from marketdata.uploads import MAX_UPLOAD_BYTES, queue_import
 from tradingsite import problems
@@ -117,6 +119,13 @@ class GapFields(serializers.Serializer):
         return super().get_fields() | {"class": serializers.CharField(help_text="why the bars are missing")}
 
 
+class MapFields(serializers.Serializer):
+    unit = serializers.CharField(help_text="week, month or year")
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    line = serializers.CharField(help_text=f"a character for each: {MAP_MARKS}")
+
+
 class HoldingFields(serializers.Serializer):
     symbol = serializers.CharField()
     timeframe = serializers.CharField()
@@ -136,6 +145,16 @@ class HoldingFields(serializers.Serializer):
     missing = serializers.IntegerField(required=False)
     gaps = serializers.IntegerField(required=False)
     largest_gaps = GapFields(many=True, required=False)
+    since = serializers.DateTimeField(required=False, help_text="where IB's history begins, else the first bar held")
+    until = serializers.DateTimeField(required=False, help_text="the end of the newest bar that is due, or held")
+    before = serializers.IntegerField(required=False, help_text="bars that could be loaded before the first one held")
+    after = serializers.IntegerField(required=False, help_text="bars that could be loaded after the last one held")
+    classes = serializers.DictField(
+        child=serializers.IntegerField(), required=False, help_text="missing bars from since to until, by class"
+    )
+    closed_days = serializers.IntegerField(required=False, help_text="holidays of the exchange, from since to until")
+    half_days = serializers.IntegerField(required=False, help_text="days on which it traded for less long than usual")
+    map = MapFields(required=False, allow_null=True)
 
 
 class Instruments(Configuration, viewsets.ModelViewSet):
@@ -199,7 +218,8 @@ class Instruments(Configuration, viewsets.ModelViewSet):
     def coverage(self, request: Request, **_: Any) -> Response:
         """What is held, and each gap's class, against the exchange's calendar."""
         text = request.query_params.get("timeframe")
-        found = holdings(self.get_object(), Timeframe.parse(text) if text else None)
+        frame = Timeframe.parse(text) if text else None
+        found = holdings(self.get_object(), frame, now=gateway_now(timezone.now()))
         return Response([holding.as_dict() for holding in found])
 
 

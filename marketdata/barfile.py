@@ -7,12 +7,13 @@ read them as they are. Nothing here imports pandas: `pa.array`, `pq.read_table` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.bars import COLUMNS, PRICE_COLUMNS, Adjustment, BarSeries
+from domain.bars import COLUMNS, PRICE_COLUMNS, Adjustment, BarSeries, Times
 from domain.errors import BadInput
 from domain.timeframe import Timeframe
 
@@ -46,6 +47,18 @@ def encode_bars(series: BarSeries) -> Any:
 
 def decode_bars(data: Any, timeframe: Timeframe, adjustment: Adjustment) -> BarSeries:
     """The bars in a file's bytes; BadInput when a page checksum or the layout is wrong. Arrays are read-only views."""
+    table = _read(data, COLUMNS)
+    columns = {name: _as_numpy(table.column(name), np.int64) for name in TIME_COLUMNS}
+    columns |= {name: _as_numpy(table.column(name), np.float64) for name in COLUMNS[2:]}
+    return BarSeries(timeframe, adjustment=adjustment, **columns)
+
+
+def decode_starts(data: Any) -> Times:
+    """The bars' starts alone, in a tenth of the time; verified and refused as by `decode_bars`."""
+    return _as_numpy(_read(data, COLUMNS[:1]).column("start"), np.int64)
+
+
+def _read(data: Any, columns: Sequence[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -53,12 +66,9 @@ def decode_bars(data: Any, timeframe: Timeframe, adjustment: Adjustment) -> BarS
         file = pq.ParquetFile(pa.py_buffer(data), page_checksum_verification=True)
         if tuple(file.schema_arrow.names) != COLUMNS:
             raise BadInput(f"columns are {', '.join(file.schema_arrow.names)}, expected {', '.join(COLUMNS)}")
-        table = file.read(use_threads=False)
+        return file.read(columns=list(columns), use_threads=False)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # a name in the footer may be damaged too
         raise BadInput(str(error).strip()) from error
-    columns = {name: _as_numpy(table.column(name), np.int64) for name in TIME_COLUMNS}
-    columns |= {name: _as_numpy(table.column(name), np.float64) for name in COLUMNS[2:]}
-    return BarSeries(timeframe, adjustment=adjustment, **columns)
 
 
 def as_table(series: BarSeries) -> pa.Table:

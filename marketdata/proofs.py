@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -25,24 +26,49 @@ class Proof(NamedTuple):
     end_ns: int
 
 
+class Knowledge:
+    """What is known of the missing bars of some instruments, read in five queries however many they are."""
+
+    def __init__(self, instruments: Iterable[Instrument], **series: str) -> None:
+        """`series`: only of that timeframe, or that kind (`what`)."""
+        mine = {"instrument__in": [each.pk for each in instruments]}
+        self._answers: dict[tuple[int, str, str], list[Explanation]] = defaultdict(list)
+        for row in Fetch.objects.filter(**mine, **series, state=Fetch.State.FAILED).order_by("ended"):
+            reason = GapClass.NO_PERMISSION if is_permission(row.code, row.error) else GapClass.FAILED
+            self._add(row, reason)
+        for proven in ProvenRange.objects.filter(**mine, **series):
+            self._add(proven, GapClass.NO_TRADES)
+        self._heads = {(row.instrument_id, row.what): as_ns(row.start) for row in HeadTime.objects.filter(**mine)}
+        ended = CorporateAction.objects.filter(**mine, kind=CorporateAction.Kind.DELISTING).order_by("-ex_date")
+        self._ends = {row.instrument_id: day_ns(row.ex_date) for row in ended}
+        self._halts: dict[int, list[Explanation]] = defaultdict(list)
+        for halt in Halt.objects.filter(**mine):
+            known = Explanation(as_ns(halt.start), as_ns(halt.end), GapClass.HALT)
+            self._halts[halt.instrument_id].append(known)
+
+    def _add(self, row: Fetch | ProvenRange, reason: GapClass) -> None:
+        known = Explanation(as_ns(row.start), as_ns(row.end), reason)
+        self._answers[row.instrument_id, row.timeframe, row.what].append(known)
+
+    def of(self, instrument: Instrument, timeframe: Timeframe, what: str, table: SessionTable) -> list[Explanation]:
+        """The strongest last, as `domain.gaps` takes it."""
+        found = list(self._answers.get((instrument.pk, str(timeframe), what), ()))
+        head = self.head(instrument, what)
+        if head is not None:
+            found.append(Explanation(int(table.open[0]), head, GapClass.BEFORE_LISTING))
+        ended = self._ends.get(instrument.pk)
+        if ended is not None:
+            found.append(Explanation(ended, int(table.close[-1]), GapClass.AFTER_DELISTING))
+        return found + self._halts.get(instrument.pk, [])
+
+    def head(self, instrument: Instrument, what: str) -> int | None:
+        """Where IB says that its history begins; None where IB was not asked."""
+        return self._heads.get((instrument.pk, head_of(what)))
+
+
 def explanations(instrument: Instrument, timeframe: Timeframe, what: str, table: SessionTable) -> list[Explanation]:
-    """Everything known, the strongest last, as `domain.gaps` takes it."""
-    series = {"instrument": instrument, "timeframe": str(timeframe), "what": what}
-    found = []
-    for row in Fetch.objects.filter(**series, state=Fetch.State.FAILED).order_by("ended"):
-        reason = GapClass.NO_PERMISSION if is_permission(row.code, row.error) else GapClass.FAILED
-        found.append(Explanation(as_ns(row.start), as_ns(row.end), reason))
-    for proven in ProvenRange.objects.filter(**series):
-        found.append(Explanation(as_ns(proven.start), as_ns(proven.end), GapClass.NO_TRADES))
-    head = HeadTime.objects.filter(instrument=instrument, what=head_of(what)).first()
-    if head is not None:
-        found.append(Explanation(int(table.open[0]), as_ns(head.start), GapClass.BEFORE_LISTING))
-    ended = CorporateAction.objects.of(instrument).filter(kind=CorporateAction.Kind.DELISTING).first()
-    if ended is not None:
-        found.append(Explanation(day_ns(ended.ex_date), int(table.close[-1]), GapClass.AFTER_DELISTING))
-    for halt in Halt.objects.filter(instrument=instrument):
-        found.append(Explanation(as_ns(halt.start), as_ns(halt.end), GapClass.HALT))
-    return found
+    """Everything known of one series, the strongest last, as `domain.gaps` takes it."""
+    return Knowledge([instrument], timeframe=str(timeframe), what=what).of(instrument, timeframe, what, table)
 
 
 def head_of(what: str) -> str:

@@ -34,7 +34,7 @@ from marketdata.errors import CorruptBarFile, NoBarsInRange, StoreUnavailable
 from marketdata.folders import Folder, open_folder
 from marketdata.models import BarFile, Fetch, Instrument, What
 from marketdata.moments import as_datetime, as_ns
-from marketdata.verification import QUARANTINE, load_file
+from marketdata.verification import QUARANTINE, load_file, load_starts
 
 _ATTEMPTS = 200
 
@@ -170,7 +170,7 @@ def read_starts(
     for row in rows.order_by("partition"):
         if _overlaps(row, start_ns, end_ns):
             with suppress(CorruptBarFile):
-                found.append(load_file(folder, row).start)
+                found.append(load_starts(folder, row))
     starts = np.concatenate(found) if found else np.empty(0, np.int64)
     return starts[slice(*np.searchsorted(starts, (start_ns, end_ns)))]
 
@@ -206,28 +206,39 @@ def anchor_day(instrument: Instrument, bars: BarSeries, sessions: SessionTable) 
 
 def coverage(instrument: Instrument, timeframe: Timeframe | None = None) -> list[Coverage]:
     """What the catalogue holds of an instrument, one entry per (timeframe, what, adjustment). Opens no file."""
-    rows = BarFile.objects.filter(instrument=instrument)
-    groups: dict[tuple[str, str, str], list[BarFile]] = {}
+    return [held for held, _files in series_of([instrument], timeframe).get(instrument.pk, ())]
+
+
+def series_of(
+    instruments: Sequence[Instrument], timeframe: Timeframe | None = None
+) -> dict[int, list[tuple[Coverage, list[BarFile]]]]:
+    """By instrument, what `coverage` tells, and the files of each series in time order. One query."""
+    rows = BarFile.objects.filter(instrument__in=instruments).order_by("partition")
+    groups: dict[tuple[int, str, str, str], list[BarFile]] = {}
     for row in rows if timeframe is None else rows.filter(timeframe=timeframe):
-        groups.setdefault((row.timeframe, row.what, row.adjustment), []).append(row)
-    found = []
-    for (frame, what, basis), files in groups.items():
-        good = [row for row in files if row.quarantined is None]
-        found.append(
-            Coverage(
-                timeframe=Timeframe(frame),
-                what=what,
-                adjustment=Adjustment(basis),
-                rows=sum(row.rows for row in good),
-                start=min(row.start for row in good or files),
-                end=max(row.end for row in good or files),
-                files=len(good),
-                bytes=sum(row.bytes for row in good),
-                quarantined=len(files) - len(good),
-                sources=tuple(sorted({row.source for row in files})),
-            )
-        )
-    return sorted(found, key=lambda each: (each.timeframe.nanoseconds, each.what, each.adjustment))
+        groups.setdefault((row.instrument_id, row.timeframe, row.what, row.adjustment), []).append(row)
+    found: dict[int, list[tuple[Coverage, list[BarFile]]]] = {}
+    for (instrument, *_), files in groups.items():
+        found.setdefault(instrument, []).append((_coverage(files), files))
+    for series in found.values():
+        series.sort(key=lambda each: (each[0].timeframe.nanoseconds, each[0].what, each[0].adjustment))
+    return found
+
+
+def _coverage(files: Sequence[BarFile]) -> Coverage:
+    good = [row for row in files if row.quarantined is None]
+    return Coverage(
+        timeframe=Timeframe(files[0].timeframe),
+        what=files[0].what,
+        adjustment=Adjustment(files[0].adjustment),
+        rows=sum(row.rows for row in good),
+        start=min(row.start for row in good or files),
+        end=max(row.end for row in good or files),
+        files=len(good),
+        bytes=sum(row.bytes for row in good),
+        quarantined=len(files) - len(good),
+        sources=tuple(sorted({row.source for row in files})),
+    )
 
 
 def sweep(*, older_than_seconds: float = 3600) -> list[str]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 from django.utils import timezone
 
-from domain.bars import Adjustment, BarSeries
+from domain.bars import Adjustment, BarSeries, Times
 from domain.errors import BadInput
 from domain.timeframe import Timeframe
 from marketdata import proofs
-from marketdata.barfile import decode_bars
+from marketdata.barfile import decode_bars, decode_starts
 from marketdata.errors import CorruptBarFile, StoreUnavailable
 from marketdata.folders import Folder
 from marketdata.models import BarFile
@@ -23,11 +24,23 @@ QUARANTINE = "quarantine"
 
 log = logging.getLogger(__name__)
 
+Found = TypeVar("Found", BarSeries, Times)
+
 _verified: dict[str, tuple[str, tuple[int, ...]]] = {}
 
 
 def load_file(folder: Folder, row: BarFile) -> BarSeries:
     """The bars of one row, verified; follows the row when a writer switched it meanwhile."""
+    return _load(folder, row, lambda data: decode_bars(data, Timeframe(row.timeframe), Adjustment(row.adjustment)))
+
+
+def load_starts(folder: Folder, row: BarFile) -> Times:
+    """The starts of the bars of one row, as `load_file` reads all of them. What stands in the other columns is
+    verified by the file's hash, once per process."""
+    return _load(folder, row, decode_starts)
+
+
+def _load(folder: Folder, row: BarFile, decode: Callable[[Any], Found]) -> Found:
     while True:
         if row.quarantined is not None:
             raise CorruptBarFile(_advice(row, row.fault))
@@ -46,10 +59,12 @@ def load_file(folder: Folder, row: BarFile) -> BarSeries:
             raise _quarantine(folder, row, "the file is missing") from None
         except OSError as error:
             raise StoreUnavailable(f"cannot read bars from {folder.url} ({error}); nothing was changed") from error
-        return _verify(folder, row, data, identity)
+        return _verify(folder, row, data, identity, decode)
 
 
-def _verify(folder: Folder, row: BarFile, data: Any, identity: tuple[int, ...] | None) -> BarSeries:
+def _verify(
+    folder: Folder, row: BarFile, data: Any, identity: tuple[int, ...] | None, decode: Callable[[Any], Found]
+) -> Found:
     # The whole-file hash once per process and file, the page checksums always: the hash catches what pages do not
     # cover (the footer), the pages catch what happens to the file after the hash was taken.
     if identity is None or _verified.get(f"{folder.url}/{row.path}") != (row.sha256, identity):
@@ -58,12 +73,12 @@ def _verify(folder: Folder, row: BarFile, data: Any, identity: tuple[int, ...] |
         if identity is not None:
             _verified[f"{folder.url}/{row.path}"] = (row.sha256, identity)
     try:
-        series = decode_bars(data, Timeframe(row.timeframe), Adjustment(row.adjustment))
+        found = decode(data)
     except BadInput as error:
         raise _quarantine(folder, row, str(error)) from error
-    if len(series) != row.rows:
-        raise _quarantine(folder, row, f"{len(series)} bars instead of {row.rows}")
-    return series
+    if len(found) != row.rows:
+        raise _quarantine(folder, row, f"{len(found)} bars instead of {row.rows}")
+    return found
 
 
 def _quarantine(folder: Folder, row: BarFile, fault: str) -> CorruptBarFile:

@@ -4,10 +4,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import BadInput
-from domain.gaps import Explanation, GapClass, Gaps, Place, find_gaps, find_session_gaps, unexpected_bars
+from domain.gaps import (
+    AbsenceKind,
+    Explanation,
+    GapClass,
+    Gaps,
+    Place,
+    calendar_absences,
+    find_gaps,
+    find_session_gaps,
+    unexpected_bars,
+)
 from domain.timeframe import DAY_NS, MINUTE_NS, Timeframe
 from marketdata.calendars import sessions
-from tests.domain.shared_files import columns, day, golden, ns
+from tests.domain.shared_files import columns, day, golden, ns, rows
 
 GAP_COLUMNS = ("start", "end", "missing", "reason")
 
@@ -233,3 +243,40 @@ def test_gaps_of_a_class_keep_the_counts_of_the_range():
     gaps = Gaps(*(np.array([1, 2]),) * 3, np.array([0, 3], np.int8), expected=10, held=7)
     halts = gaps.only(GapClass.HALT)
     assert halts.start.tolist() == [2] and halts.coverage == gaps.coverage == 0.7
+
+
+def test_new_york_was_closed_and_closed_early_on_the_days_of_the_reference():
+    expected = rows("golden/calendars/nyse_sessions_2015_2026.csv")
+    closures = [row["date"] for row in rows("golden/calendars/nyse_weekday_closures_2015_2026.csv")]
+    short = {row["session"]: row for row in expected if row["kind"] != "regular"}
+    last = min(int(sessions("XNYS").label[-1]), day(expected[-1]["session"]))
+    found = calendar_absences(sessions("XNYS"), ns("2015-01-01"), (last + 1) * DAY_NS)
+    by_kind = {kind: [str(np.datetime64(each.day, "D")) for each in found if each.kind is kind] for kind in AbsenceKind}
+    assert by_kind[AbsenceKind.CLOSED] == [date for date in closures if day(date) <= last]
+    assert by_kind[AbsenceKind.HALF_DAY] == [date for date in short if day(date) <= last]
+    for each in found:
+        text = str(np.datetime64(each.day, "D"))
+        traded = (ns(short[text]["close_utc"]) - ns(short[text]["open_utc"])) // MINUTE_NS if text in short else 0
+        assert each.minutes == 390 - traded, text
+    assert [each.day for each in found] == sorted(each.day for each in found)
+
+
+@pytest.mark.parametrize(
+    ("calendar", "start", "end", "absences"),
+    [
+        # Independence Day with its eve; Good Friday; a week of the Spring Festival with its lunch breaks
+        ("XNYS", "2024-07-01", "2024-07-08", [("2024-07-03", "half_day", 180), ("2024-07-04", "closed", 390)]),
+        ("XLON", "2024-03-29", "2024-03-30", [("2024-03-29", "closed", 510)]),
+        (
+            "XSHG",
+            "2024-02-09",
+            "2024-02-19",
+            [(f"2024-02-{date:02}", "closed", 240) for date in (9, 12, 13, 14, 15, 16)],
+        ),
+        ("XNYS", "2024-07-06", "2024-07-08", []),
+        ("XNYS", "2024-07-04", "2024-07-04", []),
+    ],
+)
+def test_a_holiday_and_a_half_day_are_told_with_the_minutes_that_they_take(calendar, start, end, absences):
+    found = calendar_absences(sessions(calendar), ns(start), ns(end))
+    assert [(str(np.datetime64(each.day, "D")), each.kind.label, each.minutes) for each in found] == absences

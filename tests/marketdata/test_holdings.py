@@ -1,3 +1,5 @@
+import dataclasses
+import datetime as dt
 import json
 import os
 import time
@@ -8,11 +10,13 @@ from django.core.management import call_command, load_command_class
 from django.core.management.base import CommandError
 
 from domain.adjustments import Delisting
-from domain.bars import merge
+from domain.bars import Adjustment, merge
+from domain.gaps import AbsenceKind, GapClass
 from marketdata import services, store
-from marketdata.holdings import holdings
-from marketdata.models import BarFile
-from tests.marketdata import make
+from marketdata.holdings import holdings, holdings_of
+from marketdata.management.commands import coverage
+from marketdata.models import BarFile, Fetch, Halt, HeadTime, Instrument, LoadRun, ProvenRange
+from tests.marketdata import loads, make
 
 pytestmark = pytest.mark.django_db
 
@@ -44,6 +48,136 @@ def test_what_is_missing_after_a_delisting_is_explained(bars_root):
     services.record_actions(instrument=spy, actions=[Delisting(day)], source="test")
     (found,) = holdings(spy)
     assert [gap["class"] for gap in found.as_dict()["largest_gaps"]] == ["after_delisting"]
+
+
+NOW = dt.datetime(2023, 1, 6, 15, 0, tzinfo=dt.UTC)  # half an hour after the open of a Friday
+
+
+def held_minutes(**series):
+    """390 bars of 2023-01-03, as the loader keeps them."""
+    spy = make.instrument()
+    bars = dataclasses.replace(make.minutes(390), adjustment=Adjustment.SPLIT)
+    store.write_bars(instrument=spy, series=bars, source="test", **series)
+    return spy
+
+
+@pytest.mark.usefixtures("bars_root")
+def test_what_is_missing_before_the_first_bar_counts_from_where_ib_begins():
+    spy = held_minutes()
+    HeadTime.objects.create(
+        instrument=spy, what="TRADES", start=dt.datetime(2022, 12, 29, 16, tzinfo=dt.UTC), asked=NOW
+    )
+    (found,) = holdings(spy, now=NOW)
+    # The rest of Thursday from 11:00 in New York, and Friday; Monday was a holiday.
+    assert (found.before, found.gaps.expected) == (300 + 390, 390)
+    told = found.as_dict()
+    assert (told["since"], told["closed_days"], told["half_days"]) == ("2022-12-29T16:00:00Z", 1, 0)
+    assert [(each.kind, each.minutes) for each in found.absences()] == [(AbsenceKind.CLOSED, 390)]
+    assert holdings(spy)[0].as_dict()["since"] == "2023-01-03T14:30:00Z"
+
+
+@pytest.mark.usefixtures("bars_root")
+def test_after_the_last_bar_only_what_is_due_is_missing():
+    spy = held_minutes()
+    (found,) = holdings(spy, now=NOW)
+    assert (found.before, found.after, found.as_dict()["until"]) == (0, 390 + 390 + 30, "2023-01-06T15:00:00Z")
+    assert found.gaps is not None and len(found.gaps) == 0
+    early = NOW.replace(minute=0, second=30, hour=14)
+    assert holdings(spy, now=early)[0].after == 780
+    Instrument.objects.update(active=False)
+    (found,) = holdings(Instrument.objects.get(), now=NOW)
+    assert (found.after, found.as_dict()["until"]) == (0, "2023-01-03T21:00:00Z")
+
+
+@pytest.mark.usefixtures("bars_root")
+def test_prices_that_the_loader_does_not_keep_end_where_they_end():
+    spy = make.instrument()
+    store.write_bars(instrument=spy, series=make.minutes(390), source="test")
+    HeadTime.objects.create(instrument=spy, what="TRADES", start=dt.datetime(2022, 1, 3, tzinfo=dt.UTC), asked=NOW)
+    (found,) = holdings(spy, now=NOW)
+    assert (found.held.adjustment, found.before, found.after) == ("raw", 0, 0)
+
+
+@pytest.mark.usefixtures("bars_root")
+def test_every_missing_bar_has_its_class():
+    spy = held_minutes()
+    day = dt.datetime(2023, 1, 4, tzinfo=dt.UTC)
+
+    def at(hour, minute=0):
+        return day.replace(hour=hour, minute=minute)
+
+    series = {"instrument": spy, "timeframe": "1m", "what": "TRADES"}
+    ProvenRange.objects.create(**series, start=at(14, 30), end=at(15), proven=NOW)
+    Halt.objects.create(instrument=spy, start=at(15), end=at(15, 10))
+    run = LoadRun.objects.create(**series)
+    failed = {"load_run": run, "gap": 0, "duration": "1 D", "state": Fetch.State.FAILED, "ended": NOW}
+    Fetch.objects.create(
+        **series, **failed, start=at(16), end=at(17), code=162, error="HMDS: No market data permissions"
+    )
+    Fetch.objects.create(**series, **failed, start=at(18), end=at(18, 20), code=504, error="not connected")
+    (found,) = holdings(spy, now=day.replace(hour=23))
+    assert found.by_class() == dict.fromkeys(GapClass, 0) | {
+        GapClass.NO_TRADES: 30,
+        GapClass.HALT: 10,
+        GapClass.NO_PERMISSION: 60,
+        GapClass.FAILED: 20,
+        GapClass.UNEXPECTED: 390 - 120,
+    }
+    assert found.after == 350, "bars that cannot exist are not to be loaded"
+    # 390 of 740 bars that can exist
+    drawn = found.map()
+    assert drawn is not None and (drawn.unit, drawn.line) == ("week", "-")
+
+
+def test_a_map_is_drawn_in_weeks_months_or_years_as_long_as_it_is(bars_root):
+    spy = make.instrument()
+    days = loads.series("1d", "2022-01-03", "2023-06-30", without=["2022-03-15"])
+    store.write_bars(instrument=spy, series=days, source="test")
+    drawn = holdings(spy, now=dt.datetime(2023, 8, 15, tzinfo=dt.UTC))[0].map()
+    assert drawn is not None
+    assert (drawn.unit, drawn.line) == ("month", "##+" + "#" * 15 + "..") and len(drawn.edges) == 21
+    assert drawn.counts.expected.sum() == drawn.counts.held.sum() + 1 + 20 + 10
+    drawn = holdings(spy)[0].map()
+    assert drawn is not None and drawn.line == "##+" + "#" * 15
+    HeadTime.objects.create(instrument=spy, what="TRADES", start=dt.datetime(2010, 6, 1, tzinfo=dt.UTC), asked=NOW)
+    drawn = holdings(spy, now=dt.datetime(2023, 7, 2, tzinfo=dt.UTC))[0].map()
+    assert drawn is not None and (drawn.unit, drawn.line) == ("year", "." * 12 + "+#")
+    store.write_bars(instrument=make.instrument("NEW"), series=make.minutes(390), source="test")
+    assert holdings(Instrument.objects.get(symbol="NEW"))[0].map().line == "#"
+
+
+def test_weeks_of_a_map_begin_on_monday(bars_root):
+    spy = make.instrument()
+    store.write_bars(
+        instrument=spy, series=loads.series("1d", "2023-01-03", "2023-02-10", without=["2023-01-23"]), source="test"
+    )
+    drawn = holdings(spy)[0].map()
+    assert drawn is not None and (drawn.unit, drawn.line) == ("week", "###-##")
+    assert {str(np.datetime64(int(at), "ns").astype("datetime64[D]")) for at in drawn.edges[1:-1]} == {
+        "2023-01-09", "2023-01-16", "2023-01-23", "2023-01-30", "2023-02-06",
+    }  # fmt: skip
+
+
+def test_many_instruments_are_looked_at_in_as_many_queries_as_one(bars_root, django_assert_num_queries):
+    for number in range(12):
+        store.write_bars(instrument=make.instrument(f"S{number}"), series=make.minutes(10, seed=number), source="test")
+    with django_assert_num_queries(8):
+        found = list(holdings_of(Instrument.objects.all(), now=NOW))
+    assert [each.instrument.symbol for each in found] == [f"S{number}" for number in sorted(range(12), key=str)]
+
+
+def test_the_command_draws_a_map_and_counts_by_class(bars_root, capsys, monkeypatch):
+    held_minutes()
+    monkeypatch.setattr(coverage, "gateway_now", lambda now: NOW)
+    call_command("coverage", "SPY")
+    shown = capsys.readouterr().out
+    assert "  after the last: 810 bars until 2023-01-06T15:00Z" in shown
+    assert "  why: 810 unexpected" in shown and "no bars are due: 0 closed days, 0 half days" in shown
+    assert "  map by week, 2023-01-03 to 2023-01-06: -" in shown and "map: # all held" in shown
+    call_command("coverage", "SPY", "--json")
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["classes"]["unexpected"] == 810 and found["classes"]["before_listing"] == 0
+    assert found["map"]["line"] == "-" and found["missing"] == 0
 
 
 def test_the_command_shows_damage_and_the_rest(bars_root, capsys):

@@ -69,31 +69,29 @@ def market(number: int) -> Instrument:
     return row
 
 
-def loads(number: int, instrument: Instrument, owner: User) -> None:
-    """A load with all that may come of one, and what decides loads."""
-    later = NOON + dt.timedelta(hours=7)
+def loads(number: int, instrument: Instrument, owner: User) -> LoadRun:
+    """What the loader writes; the request lengths come with `migrate`."""
+    later = NOON + dt.timedelta(hours=1)
     series = {"instrument": instrument, "timeframe": "1d"}
-    span = {"start": NOON, "end": later}
-    ended = {"state": "succeeded", "started": NOON, "finished": NOON, "attempts": 1}
-    watchlist = Watchlist.objects.get(name=f"list {number}")
-    plan = LoadPlan.objects.create(name=f"plan {number}", watchlist=watchlist)
-    run = LoadRun.objects.create(**series, **ended, plan=plan, started_by=owner, outcome="complete")
-    Fetch.objects.create(**series, **span, load_run=run, gap=0, duration="1 W", state="failed", error="Timed out")
-    ProvenRange.objects.create(**series, **span, proven=NOON)
-    Restatement.objects.create(**series, adjustment="split", found=NOON, bar=NOON, ratio=0.5, rebuild=run)
-    QualityNote.objects.create(**series, **span, kind="repeated", found=NOON)
-    TapeCheck.objects.create(
-        **series, day=NOON.date(), compared=390, different=1, only_live=0, only_history=2, largest_bps=-1.5,
-        checked=NOON,
-    )  # fmt: skip
+    plan = LoadPlan.objects.create(name=f"plan {number}", watchlist=Watchlist.objects.get(name=f"list {number}"))
+    run = LoadRun.objects.create(**series, plan=plan, started_by=owner)
+    times = {"start": NOON, "end": later}
+    Fetch.objects.create(**series, **times, load_run=run, gap=0, duration="1 D")
+    ProvenRange.objects.create(**series, **times, proven=NOON)
+    Halt.objects.create(instrument=instrument, **times)
     HeadTime.objects.create(instrument=instrument, start=NOON, asked=NOON)
-    InstrumentDetails.objects.create(instrument=instrument, local_symbol=instrument.symbol, refreshed=NOON)
-    Halt.objects.create(instrument=instrument, **span)
-    GatewayQuestion.objects.create(kind="discover", symbol=instrument.symbol, **ended, answer={"instrument": 1})
-    budget = PacingBudget.objects.create(login=f"gateway{number}:4002")
+    InstrumentDetails.objects.create(instrument=instrument, local_symbol=f"S{number}", refreshed=NOON)
+    Restatement.objects.create(**series, adjustment="split", found=NOON, bar=NOON, ratio=0.5, rebuild=run)
+    QualityNote.objects.create(**series, **times, kind="jump", found=NOON)
+    TapeCheck.objects.create(
+        **series, day=NOON.date(), compared=10, different=1, only_live=0, only_history=0, largest_bps=2.5, checked=NOON
+    )
+    GatewayQuestion.objects.create(kind="discover", symbol=f"S{number}", instrument=instrument, started_by=owner)
+    budget = PacingBudget.objects.create(login=f"127.0.0.1:{4000 + number}")
     PacingSlot.objects.create(
         budget=budget, priority=2, contract="1@SMART TRADES", identity="0" * 64, bar_seconds=60, asked=NOON, seen=NOON
     )
+    return run
 
 
 def research(number: int, owner: User) -> StrategyConfig:

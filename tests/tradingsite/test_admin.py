@@ -26,7 +26,7 @@ OURS = ("marketdata", "strategies", "execution", "reports", "tradingsite")
 # What people configure; all else that the admin shows is a fact.
 CONFIGURATION = {
     "instrument", "watchlist", "corporateaction", "strategyconfig", "riskprofile", "scheduledbacktest", "user",
-    "periodictask", "loadplan", "halt", "requestlength", "pacingbudget",
+    "periodictask", "loadplan", "requestlength", "halt", "pacingbudget",
 }  # fmt: skip
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 

@@ -3,11 +3,13 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from domain.errors import BadInput
 from domain.timeframe import Timeframe
-from marketdata.holdings import Holding, holdings
+from marketdata.holdings import MAP_MARKS, Holding, holdings_of
 from marketdata.models import Instrument
+from marketdata.previews import gateway_now
 
 _GAPS_SHOWN = 5
 
@@ -29,10 +31,9 @@ class Command(BaseCommand):
             wanted = [Instrument.objects.named(symbol) for symbol in options["symbols"]]
         except BadInput as error:
             raise CommandError(str(error), returncode=2) from error
-        found: list[Holding] = []
         try:
-            for instrument in wanted or Instrument.objects.active():
-                found += holdings(instrument, frame)
+            now = gateway_now(timezone.now())
+            found = list(holdings_of(wanted or Instrument.objects.active(), frame, now=now))
         except BadInput as error:
             raise CommandError(str(error)) from error
         if options["json"]:
@@ -41,12 +42,14 @@ class Command(BaseCommand):
             self.stdout.write("no bars are held; import some with `manage.py import_bars` or `manage.py import_demo`")
         else:
             for each in found:
-                self._print(each.as_dict())
+                self._print(each)
+            self.stdout.write(f"map: {MAP_MARKS}")
         faulty = [f"{each.instrument.symbol} {each.held.timeframe}" for each in found if each.fault]
         if faulty:
             raise CommandError(f"{len(faulty)} of {len(found)} series cannot be read: {', '.join(faulty)}")
 
-    def _print(self, found: dict[str, Any]) -> None:
+    def _print(self, holding: Holding) -> None:
+        found = holding.as_dict()
         what = "" if found["what"] == "TRADES" else f" {found['what']}"
         self.stdout.write(
             f"{found['symbol']} {found['timeframe']}{what} {found['adjustment']}: {found['rows']:,} bars, "
@@ -64,3 +67,17 @@ class Command(BaseCommand):
             self.stdout.write(f"    {gap['start']} to {gap['end']}: {gap['missing']:,} bars, {gap['class']}")
         if found["unexpected"]:
             self.stdout.write(f"  outside regular hours: {found['unexpected']:,} bars")
+        if found["before"]:
+            self.stdout.write(
+                f"  before the first: {found['before']:,} bars since {found['since'][:10]}, as far as IB goes"
+            )
+        if found["after"]:
+            self.stdout.write(f"  after the last: {found['after']:,} bars until {found['until'][:16]}Z")
+        reasons = ", ".join(f"{bars:,} {name}" for name, bars in found["classes"].items() if bars)
+        if reasons:
+            self.stdout.write(f"  why: {reasons}")
+        self.stdout.write(f"  no bars are due: {found['closed_days']:,} closed days, {found['half_days']:,} half days")
+        if found["map"]:
+            drawn = found["map"]
+            span = f"{drawn['start'][:10]} to {drawn['end'][:10]}"
+            self.stdout.write(f"  map by {drawn['unit']}, {span}: {drawn['line']}")
