@@ -60,7 +60,7 @@ test-postgres: $(VENV)/.test ## The tests that use a database again, on the serv
 	  tests/marketdata tests/strategies tests/execution tests/reports tests/tradingsite
 
 test-faults: $(VENV)/.test ## Kill the running stack piece by piece (FAULT_KILLS=40), on SQLite and on both servers
-	POSTGRES_URL="$(POSTGRES_URL)" REDIS_URL="$(REDIS_URL)" $(PY) -m pytest -m faults -s tests/faults
+	POSTGRES_URL="$(POSTGRES_URL)" REDIS_URL="$(REDIS_URL)" $(PY) -m pytest -m faults -s tests/faults tests/walks
 
 # Says what was left out for want of a server.
 define ASK_SERVERS

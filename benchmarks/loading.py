@@ -1,7 +1,7 @@
 """The loader's figures. `python -m benchmarks.loading pace [speed] [requests]`, `… slots`, `… gaps [instruments]`
 
 pace: a day of minutes of 500 instruments each, from a simulated gateway that keeps all of IB's limits for bars of any
-length, asked for by 8 threads. Its clock of the limits and ours run at the same multiple of real time (60).
+length, by 500 loads in 8 threads. Its clock of the limits and ours run at the same multiple of real time (60).
 slots: what a slot costs that nobody has to wait for.
 gaps: what is missing of a year of minutes of 500 instruments, from their files; a cold process and a warm one.
 """
@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 THREADS = 8
 PACE = 60.0
@@ -46,8 +47,6 @@ def many_stocks(count: int, seed: int = 1) -> Any:
 def pace(speed: float, count: int) -> None:
     from django.core.management import call_command
 
-    from domain.pacing import Priority
-    from gateway.history import HistoryRequest
     from gateway.simulator import requests
     from gateway.simulator.pacing import HistoryPacing, PacingLimits
     from gateway.simulator.server import DEFAULT_START_NS, start_simulator
@@ -55,7 +54,7 @@ def pace(speed: float, count: int) -> None:
     from marketdata.models import PacingBudget
 
     call_command("migrate", verbosity=0)
-    PacingBudget.objects.all().delete()
+    PacingBudget.objects.create(login=pacing.login_name())
     began, epoch = time.monotonic(), time.time()
 
     def fast() -> float:
@@ -81,57 +80,75 @@ def pace(speed: float, count: int) -> None:
     pacing.clock = fast
     with start_simulator(market=market, message_rate=0, history_pacing=False) as gateway:
         # Bars are made when they are first asked for, which at such a speed would take a minute of the limits' time.
-        warm = backfill(gateway.port, contracts, DEFAULT_START_NS, lambda request: nullcontext())
+        warm = warmed(gateway.port, contracts, DEFAULT_START_NS)
         gateway.call(lambda simulator: setattr(simulator, "pacing", counters))
         gateway.call(lambda simulator: simulator.settings.change("history_pacing", True))
 
-        def in_turn(request: HistoryRequest) -> AbstractContextManager[None]:
-            return pacing.slot(pacing.ask_of(request), Priority.BACKFILL, wait=sleep)
-
-        bars = backfill(gateway.port, contracts, DEFAULT_START_NS, in_turn)
+        bars = load(gateway.port, contracts, DEFAULT_START_NS, sleep)
         assert bars == warm
     tell(counters.times, counters.refused, bars, speed)
 
 
-def backfill(port: int, contracts: list[Any], now_ns: int, slot: Callable[[Any], AbstractContextManager[None]]) -> int:
-    """How many bars came, by all threads."""
-    from django.db import connections
-
+def warmed(port: int, contracts: list[Any], now_ns: int) -> int:
+    """How many bars there are, each asked for once beside all limits."""
     from domain.timeframe import Timeframe
-    from gateway.connection import Connection
     from gateway.history import HistoryRequest
-    from gateway.settings import ConnectionSettings
 
-    left, lock, errors, bars = list(reversed(contracts)), threading.Lock(), [], [0]
+    with connected(port) as link, ThreadPoolExecutor(THREADS) as pool:
+        asked = [
+            HistoryRequest(contract, Timeframe.M1, "1 D", end_ns=now_ns - SINCE_CLOSE_NS) for contract in contracts
+        ]
+        return sum(map(len, pool.map(link.history, asked)))
 
-    def work(link: Connection) -> None:
+
+def load(port: int, contracts: list[Any], now_ns: int, sleep: Callable[[float], None]) -> int:
+    """The same day, by the loader: a load for each instrument, worked on by the threads. How many bars are stored."""
+    from django.db import connections
+    from django.utils import timezone
+
+    from marketdata import loading
+    from marketdata.loadruns import queue_load
+    from marketdata.models import BarFile, Instrument, InstrumentDetails, LoadRun
+    from marketdata.moments import as_datetime
+    from marketdata.planning import check_ask
+    from tradingsite import attempts, links
+
+    day = f"{as_datetime(now_ns - SINCE_CLOSE_NS):%Y-%m-%d}"
+    keys = []
+    for contract in contracts:
+        row = Instrument.objects.create(symbol=contract.symbol, con_id=contract.con_id)
+        InstrumentDetails.objects.create(instrument=row, refreshed=timezone.now())
+        ask = check_ask(instrument=row, timeframe="1m", mode="full", start=day, end=day, now_ns=now_ns)
+        keys.append(queue_load(ask=ask, origin="api").pk)
+
+    def work(key: Any) -> None:
         try:
-            while True:
-                with lock:
-                    if not left or errors:
-                        return
-                    contract = left.pop()
-                request = HistoryRequest(contract, Timeframe.M1, "1 D", end_ns=now_ns - SINCE_CLOSE_NS)
-                with slot(request):
-                    answer = link.history(request)
-                with lock:
-                    bars[0] += len(answer)
-        except Exception as error:  # noqa: BLE001 - raised below
-            errors.append(error)
+            attempts.perform(LoadRun, key, loading.load_bars)
         finally:
             connections.close_all()
+
+    # All waiting for a turn goes through here; it is as fast as the clock of the limits.
+    with (
+        connected(port) as link,
+        patch.object(links, "connection", lambda role: link),
+        patch.object(loading.Loading, "_wait", lambda _, seconds: sleep(seconds)),
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
+        list(pool.map(work, keys))
+    ended = set(LoadRun.objects.values_list("state", "outcome"))
+    assert ended == {("succeeded", "complete")}, ended
+    return sum(BarFile.objects.values_list("rows", flat=True))
+
+
+@contextmanager
+def connected(port: int) -> Iterator[Any]:
+    from gateway.connection import Connection
+    from gateway.settings import ConnectionSettings
 
     settings = ConnectionSettings(port=port, client_id=1, kind="simulated", messages_per_second=10_000)
     with Connection(settings) as link:
         link.wait_ready(30)
-        threads = [threading.Thread(target=work, args=(link,)) for _ in range(THREADS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    if errors:
-        raise errors[0]
-    return bars[0]
+        yield link
 
 
 def tell(times: list[float], refused: int, bars: int, speed: float) -> None:

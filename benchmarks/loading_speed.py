@@ -13,6 +13,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 SIMULATOR = """
 import sys, time
@@ -105,6 +106,21 @@ def measure(port: int, now: datetime, instruments: int, threads: int) -> None:
         f"{instruments} instruments, {threads} threads: {bars:,} bars ({stored:,} stored) in {asked:,} requests, "
         f"{took:.1f} s ({used:.1f} s of processor): {bars / took:,.0f} bars/s, {asked / took:.0f} requests/s"
     )
+    idle(LoadRun.objects.all(), int(now.timestamp() * 1e9))
+
+
+def idle(ended: Any, now_ns: int) -> None:
+    """What it takes to find that the tail of each series is complete: no request, and no file is opened."""
+    from marketdata import planning
+
+    times = []
+    for run in ended.select_related("instrument"):
+        began = time.perf_counter()
+        ask = planning.check_ask(instrument=run.instrument, timeframe="1m", now_ns=now_ns)
+        assert planning.make_plan(ask, now_ns).requests == 0
+        times.append(time.perf_counter() - began)
+    times.sort()
+    print(f"a tail with nothing to do: {1e3 * times[len(times) // 2]:.1f} ms, at worst {1e3 * times[-1]:.1f} ms")
 
 
 RATE = 10_000

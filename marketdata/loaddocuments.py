@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Count
 from django.utils import timezone
 from pydantic import BeforeValidator
 
 from domain.errors import BadInput, UnknownName
-from domain.pacing import PacingProfile
 from domain.timeframe import Timeframe
 from marketdata.listings import instrument_meant, instrument_named, reference
 from marketdata.loadplans import check_plan, set_due
@@ -166,12 +166,12 @@ class HaltsKind(Kind[HaltsDocument, Instrument]):
 
 class PacingDocument(Document):
     login: str
-    profile: str = PacingProfile.STRICT.value
+    profile: str
 
 
 class PacingKind(Kind[PacingDocument, PacingBudget]):
-    """How strict a login's budget is. The budget itself is a fact, made at its first request: a strict one, the
-    default, has no document, and one whose document is removed is strict again."""
+    """How strict a login's budget is. The budget itself is a fact, made at its first request with the profile of
+    PACING_AT_FIRST: one that still has that has no document, and one whose document is removed has it again."""
 
     name = "pacing_profile"
     model = PacingBudget
@@ -179,7 +179,7 @@ class PacingKind(Kind[PacingDocument, PacingBudget]):
     key = "login"
 
     def rows(self) -> models.QuerySet[PacingBudget]:
-        return PacingBudget.objects.exclude(profile=PacingProfile.STRICT)
+        return PacingBudget.objects.exclude(profile=settings.PACING_AT_FIRST)
 
     def dump(self, unit: PacingBudget) -> dict[str, Any]:
         return {"login": unit.login, "profile": unit.profile}
@@ -196,7 +196,7 @@ class PacingKind(Kind[PacingDocument, PacingBudget]):
         return row
 
     def remove(self, unit: PacingBudget) -> None:
-        PacingBudget.objects.filter(pk=unit.pk).update(profile=PacingProfile.STRICT)
+        PacingBudget.objects.filter(pk=unit.pk).update(profile=settings.PACING_AT_FIRST)
 
 
 def _written(moment: dt.datetime) -> str:

@@ -59,6 +59,7 @@ FLUSH_SECONDS, FLUSH_BARS = 5.0, 50_000
 READY_SECONDS = 10.0
 SETTLE_SECONDS = 600
 """What is younger and did not come may still come."""
+FEW_REQUESTS = 3
 PAUSE_SECONDS = 0.25
 
 __all__ = ["Loading", "load_bars", "queue_load", "result_of"]
@@ -169,9 +170,12 @@ class Loading:
             None if run.end is None else as_ns(run.end),
         )
         ask = rebuilding.mode_for(ask, simulated=source() == rebuilding.SIMULATED)
-        if ask.mode is not Mode.TAIL or not planning.held_files(ask.instrument, ask.timeframe, ask.what):
+        is_scheduled = run.plan_id is not None
+        plan = planning.make_plan(ask, self._now_ns(), scheduled=is_scheduled)
+        # Knowing where the history begins costs a request, and saves those before it.
+        if plan.requests > FEW_REQUESTS or (plan.requests and ask.start_ns is None and plan.mode is not Mode.TAIL):
             self._learn_head()
-        plan = planning.make_plan(ask, self._now_ns(), scheduled=run.plan_id is not None)
+            plan = planning.make_plan(ask, self._now_ns(), scheduled=is_scheduled)
         rows = [
             Fetch(
                 load_run=run,

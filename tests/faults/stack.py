@@ -280,6 +280,13 @@ class Gate:
                 self._pairs.discard(each)
 
 
+# The machine has one Redis, which two stacks cannot share: those on servers run one after another, with the faults.
+SERVERS = [
+    "sqlite and the embedded queue",
+    pytest.param("postgresql and redis", marks=pytest.mark.faults),
+]
+
+
 @contextmanager
 def on_servers(which: str, state: Path) -> Iterator[Stack]:
     """A stack that is not started yet, on SQLite and its own queue or on the servers of this machine, which it reaches

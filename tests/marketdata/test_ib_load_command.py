@@ -3,13 +3,14 @@
 import io
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
 from gateway.simulator.server import DEFAULT_START_NS
-from marketdata import loading, questions
+from marketdata import loading, questions, store
 from marketdata.management.commands import ib_load
 from marketdata.models import BarFile, GatewayQuestion, Instrument, LoadRun
 from marketdata.services import set_watchlist
@@ -81,10 +82,10 @@ def test_a_load_is_followed_to_its_end_and_told_with_its_cost(at_work):
     made = LoadRun.objects.get()
     assert lines[0] == "AAPL 1h TRADES, full: complete"
     assert lines[1] == (
-        f"  {len(start)} bars fetched, 0 held before, 1 gap analyzed, 3 of 3 segments fetched, 4 requests made"
+        f"  {len(start)} bars fetched, 0 held before, 1 gap analyzed, 3 of 3 segments fetched, 3 requests made"
     )
     assert lines[2].strip() == BarFile.objects.get().path
-    assert lines[3].startswith("cost: 4 requests to IB in ")
+    assert lines[3].startswith("cost: 3 requests to IB in ")
     assert progress.splitlines()[-1] == f"[{'#' * 24}] 100%   3 of 3 requests   {len(start)} bars"
     assert (made.origin, made.attempts) == ("api", 1), "a worker's, so that another one has it where that dies"
 
@@ -130,6 +131,19 @@ def test_a_load_that_fails_ends_with_one_and_says_why(at_work):
     assert text.startswith("NOPE 1d TRADES, tail: failed\n")
     assert "1 of 1 series not complete: NOPE 1d" in said
     assert "NOPE" in text.splitlines()[2] and "cost: " in text
+
+
+def test_a_past_that_ib_has_restated_is_followed_until_it_is_rebuilt(at_work):
+    aapl = instrument("AAPL")
+    run("AAPL", "1h", "--start", day(20), "--end", day(8))
+    bars = held(aapl, "1h")
+    doubled = {name: getattr(bars, name) * 2 for name in ("open", "high", "low", "close")}
+    store.write_bars(instrument=aapl, series=replace(bars, **doubled), source="IB, simulated")
+    text, _ = run("AAPL", "1h")
+    assert "AAPL 1h TRADES, tail: restated" in text
+    assert "AAPL 1h TRADES, rebuild: complete" in text
+    _, close = truth(at_work, aapl, "1h", midnight(20), DEFAULT_START_NS)
+    assert np.array_equal(held(aapl, "1h").close, close)
 
 
 def test_one_that_was_cancelled_elsewhere_is_not_complete(gateway, monkeypatch):

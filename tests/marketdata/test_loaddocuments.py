@@ -68,6 +68,14 @@ def test_no_import_takes_a_budget_away(desk):
     assert (budget.profile, budget.slots.count()) == ("relaxed", 1)
 
 
+def test_a_budget_as_the_first_request_made_it_is_no_configuration(settings):
+    settings.PACING_AT_FIRST = "off"
+    PacingBudget.objects.create(login="127.0.0.1:4002", profile="off")
+    PacingBudget.objects.create(login="127.0.0.1:7497", profile="strict")
+    (found,) = parse_documents(export_all(["pacing_profile"]))["pacing_profile"].values()
+    assert (found.login, found.profile) == ("127.0.0.1:7497", "strict")
+
+
 def test_a_list_of_halts_is_the_whole_list(desk):
     import_documents(LOADING, **ABOUT)
     kept = Halt.objects.get()

@@ -176,7 +176,7 @@ def tables() -> dict[str, list]:
             (*(str(getattr(each.instrument, name)) for name in member), each.start, each.end, each.note)
             for each in Halt.objects.select_related("instrument")
         ),
-        # A strict one is as good as none.
+        # One as it was made is as good as none.
         "pacing": sorted(PacingBudget.objects.exclude(profile="strict").values_list("login", "profile")),
         "profiles": _rows(RiskProfile, leave=("id", "updated")),
         "configs": sorted(

@@ -49,7 +49,7 @@ def test_runs_by_kind_and_state_with_time_spent_and_the_age_of_the_oldest(django
     backtest(4, "cancelled", finished=now)
     backtest(5, "queued")
     Backtest.objects.filter(pk=backtest(6, "queued").pk).update(created=now - timedelta(seconds=300))
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(16):
         found = figures()
     assert found["ibdesk_runs{kind=backtest,state=succeeded}"] == 3
     assert found["ibdesk_runs{kind=backtest,state=queued}"] == 2

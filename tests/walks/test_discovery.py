@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from tests.faults import processes
-from tests.faults.stack import ROOT, Stack, on_servers, running
+from tests.faults.stack import ROOT, SERVERS, Stack, on_servers, running
 
 TOKEN = """
 from tests.tradingsite.people import person
@@ -36,7 +36,7 @@ def post(stack: Stack, token: str, document: dict[str, str]) -> tuple[int, dict]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("servers", ["sqlite and the embedded queue", "postgresql and redis"])
+@pytest.mark.parametrize("servers", SERVERS)
 def test_a_new_symbol_needs_no_file_and_no_row_made_by_hand(tmp_path, servers):
     with on_servers(servers, tmp_path) as stack, running(stack):
         code, text = discover(stack, "EURUSD")

@@ -13,13 +13,23 @@ from typing import Any
 import pytest
 
 from tests.faults import processes
-from tests.faults.stack import ROOT, Stack, on_servers, running
+from tests.faults.stack import ROOT, SERVERS, Stack, on_servers, running
 from tests.walks.test_discovery import TOKEN
 
 LOADS = """
 import json
 from marketdata.models import LoadRun
 print(json.dumps(list(LoadRun.objects.order_by("created").values_list("origin", "state", "outcome", "attempts"))))
+"""
+
+UNDER_WAY = """
+import time
+from marketdata.models import LoadRun
+end = time.monotonic() + 90
+minutes = LoadRun.objects.filter(timeframe="1m", state="running", planned__isnull=False)
+while not minutes.exists() and time.monotonic() < end:
+    time.sleep(0.1)
+print("under way" if minutes.exists() else "it never began")
 """
 
 
@@ -46,6 +56,14 @@ def call(stack: Stack, token: str, path: str, document: dict[str, Any]) -> tuple
         return answer.status, json.loads(answer.read())
 
 
+def keep_limits(stack: Stack) -> None:
+    """The budget of a real gateway, so that a load takes a while."""
+    file = stack.state / "pacing.yaml"
+    file.write_text(f"pacing_profile:\n- login: 127.0.0.1:{stack.where['IB_PORT']}\n  profile: strict\n")
+    importing = [sys.executable, str(ROOT / "manage.py"), "config", "import", str(file)]
+    subprocess.run(importing, env=stack.where, check=True, capture_output=True, timeout=60)
+
+
 def kill_data_worker(stack: Stack) -> None:
     (pid,) = (pid for pid, role in stack.processes().items() if role == "data")
     stack.kill(pid)
@@ -63,9 +81,10 @@ def wait_for_the_plan(stack: Stack) -> list[list[Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("servers", ["sqlite and the embedded queue", "postgresql and redis"])
+@pytest.mark.parametrize("servers", SERVERS)
 def test_symbols_become_bars_by_command_api_and_plan_and_a_killed_worker_costs_nothing(tmp_path, servers):
     with on_servers(servers, tmp_path) as stack, running(stack):
+        keep_limits(stack)
         code, text = load(stack, "EURUSD", "TSLA", "1d", "--mode", "full", "--start", days_ago(400), "--json")
         assert code == 0, text
         assert {each["symbol"]: each["status"] for each in json.loads(text)} == dict.fromkeys(
@@ -84,7 +103,7 @@ def test_symbols_become_bars_by_command_api_and_plan_and_a_killed_worker_costs_n
         follower = subprocess.Popen(
             command(*wish), env=stack.where, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        time.sleep(8)
+        assert processes.run(UNDER_WAY, stack.where).strip() == "under way"
         kill_data_worker(stack)
         call(stack, token, "watchlists", {"name": "w", "members": ["TSLA"]})
         call(stack, token, "data/plans", {"name": "p", "watchlist": "w", "timeframe": "30m", "start": days_ago(20)})

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.faults import processes
-from tests.faults.stack import on_servers, running
+from tests.faults.stack import SERVERS, on_servers, running
 
 RESULT = """
 import json
@@ -25,7 +25,7 @@ print(json.dumps(sorted(Heartbeat.objects.values_list("name", flat=True))))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("servers", ["sqlite and the embedded queue", "postgresql and redis"])
+@pytest.mark.parametrize("servers", SERVERS)
 def test_one_command_starts_it_all_and_a_backtest_is_done_with_its_report(tmp_path, servers):
     with on_servers(servers, tmp_path) as stack, running(stack):
         assert stack.post(0, 1).communicate(timeout=60)[0] == "posted\n"

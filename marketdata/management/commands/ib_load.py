@@ -279,7 +279,11 @@ def _rebuilds(rows: list[LoadRun], known: list[Any]) -> list[Any]:
     if not restated:
         return []
     found = Restatement.objects.filter(
-        instrument__in=restated, timeframe=rows[0].timeframe, rebuild__isnull=False, rebuilt__isnull=True
+        instrument__in=restated,
+        timeframe=rows[0].timeframe,
+        what__in={row.what for row in rows},
+        rebuild__isnull=False,
+        rebuilt__isnull=True,
     )
     return [key for key in found.values_list("rebuild", flat=True) if key not in known]
 
