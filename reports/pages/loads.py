@@ -122,22 +122,33 @@ def steps_of(found: Iterable[Run]) -> dict[UUID, Steps]:
     )
     known = {pk: (total, done, did, bars) for pk, total, done, did, bars in counted}
     queue = _queue() if any(run.state == Run.State.QUEUED for run in loads) else {}
+    pending = _pending() if any(run.state == Run.State.RUNNING for run in loads) else {}
     found_steps = {}
     for run in loads:
         total, done, did, bars = known.get(run.pk, (0, 0, 0, 0))
-        left = _left(run, total, done, did) if run.state == Run.State.RUNNING and total else ""
+        left = _left(run, done, did, pending) if run.state == Run.State.RUNNING and done < total else ""
         found_steps[run.pk] = Steps(done, total, bars or 0, left, queue.get(run.pk, 0), len(queue))
     return found_steps
 
 
-def _left(run: LoadRun, total: int, done: int, did: int) -> str:
-    """As `seconds_left` reckons it, by what this attempt has done since it began."""
-    if run.started is None or done >= total:
+def _left(run: LoadRun, done: int, did: int, pending: dict[UUID, tuple[int, int]]) -> str:
+    """As `seconds_left` reckons it, by what this attempt has done since it began. Loads that run beside it take turns
+    with it, but for those that give way."""
+    mine = pending.get(run.pk, (0, 0))[1]
+    if run.started is None or not mine:
         return ""
+    before = sum(min(left, mine) for priority, left in pending.values() if priority <= run.priority)
     elapsed = (timezone.now() - run.started).total_seconds()
-    paced = 60 * pacing.minutes_for(total - done, Timeframe(run.timeframe), run.what)
-    now, begun = Progress(done, total, 0, ""), Progress(done - did, total, 0, "")
+    paced = 60 * pacing.minutes_for(before, Timeframe(run.timeframe), run.what)
+    now, begun = Progress(done, done + mine, 0, ""), Progress(done - did, done + mine, 0, "")
     return duration(seconds_left(now, begun, elapsed, paced))
+
+
+def _pending() -> dict[UUID, tuple[int, int]]:
+    """(priority, requests that are still to be made) of every load that runs."""
+    rows = Fetch.objects.filter(load_run__state=Run.State.RUNNING, state=Fetch.State.PENDING).order_by()
+    counted = rows.values_list("load_run", "load_run__priority").annotate(Count("pk"))
+    return {pk: (priority, number) for pk, priority, number in counted}
 
 
 def _queue() -> dict[UUID, int]:

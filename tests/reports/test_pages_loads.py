@@ -6,8 +6,9 @@ import re
 import pytest
 from django.utils import timezone
 
+from domain.timeframe import Timeframe
 from gateway.simulator.server import DEFAULT_START_NS
-from marketdata import loading, store
+from marketdata import loading, pacing, store
 from marketdata.models import Fetch, GatewayQuestion, LoadRun
 from marketdata.moments import as_datetime
 from reports.pages import loads
@@ -147,6 +148,23 @@ def test_what_is_left_is_reckoned_by_this_attempt_alone(researcher):
     (steps,) = loads.steps_of([run]).values()
     assert (steps.done, steps.total, steps.bars) == (13, 22, 13 * 35)
     assert steps.left == "3 min"
+
+
+def test_loads_that_run_side_by_side_share_the_budget(researcher):
+    loaddesk.budget(used=0, waiting=0)
+    long, short = (
+        loaddesk.load(make.instrument(name), "running", priority=3, started=timezone.now()) for name in ("L", "S")
+    )
+    loaddesk.fetches(long, *["pending"] * 200)
+    loaddesk.fetches(short, *["pending"] * 60)
+    found = loads.steps_of([long, short])
+    for run, requests in ((short, 120), (long, 260)):
+        paced = pacing.minutes_for(requests, Timeframe.H1, "TRADES")
+        assert found[run.pk].left == f"{round(paced)} min"
+    LoadRun.objects.filter(pk=short.pk).update(priority=2)
+    short.refresh_from_db()
+    alone = pacing.minutes_for(60, Timeframe.H1, "TRADES")
+    assert loads.steps_of([short])[short.pk].left == f"{round(alone)} min", "a tail waits for no backfill"
 
 
 def test_a_load_that_has_ended_is_not_followed(researcher):
