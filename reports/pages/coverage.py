@@ -3,19 +3,21 @@ and why the others are missing as far as somebody has proven it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from domain.gaps import GapClass, Gaps
+from domain.coverage import count_between
+from domain.gaps import Absence, AbsenceKind, GapClass, Gaps
 from domain.sessions import SessionTable
-from domain.timeframe import Timeframe
+from domain.timeframe import DAY_NS, Timeframe
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 # The letter stands in the cells, so that colour is not the only signal.
 CLASSES = {
-    GapClass.UNEXPECTED: ("?", "Unexplained", "nobody has said why: fetch or import them"),
+    GapClass.UNEXPECTED: ("?", "Unexplained", "nobody has said why: load or import them"),
     GapClass.BEFORE_LISTING: ("L", "Before the listing", "the instrument was not traded yet"),
     GapClass.AFTER_DELISTING: ("X", "After the delisting", "the instrument was not traded any more"),
     GapClass.HALT: ("H", "Halt", "trading was halted"),
@@ -25,11 +27,17 @@ CLASSES = {
 }
 
 
+CLOSED, HALF_DAY, BEFORE = "C", "½", "L"
+
+
 class Cell(NamedTuple):
-    """One month or day. `missing` by class, in the order of GapClass."""
+    """One month or day. `missing` by class, in the order of GapClass; `mark` and `note` say what the calendar, or the
+    beginning of IB's history, has to do with it."""
 
     expected: int
     missing: tuple[int, ...]
+    mark: str = ""
+    note: str = ""
 
     @property
     def held(self) -> int:
@@ -47,8 +55,8 @@ class Cell(NamedTuple):
     def text(self) -> str:
         """What is held in per cent, rounded down so that 100 means all, and the letters of what is missing."""
         if not self.expected:
-            return ""
-        return f"{100 * self.held // self.expected}{''.join(self.letters)}"
+            return self.mark
+        return f"{100 * self.held // self.expected}{''.join(self.letters)}{self.mark}"
 
     @property
     def letters(self) -> list[str]:
@@ -59,7 +67,9 @@ class Cell(NamedTuple):
         reasons = [
             f"{count:,} {CLASSES[GapClass(code)][1].lower()}" for code, count in enumerate(self.missing) if count
         ]
-        return f"{self.held:,} of {self.expected:,} bars" + (f"; missing: {', '.join(reasons)}" if reasons else "")
+        told = [f"{self.held:,} of {self.expected:,} bars"] if self.expected else []
+        told += [f"missing: {', '.join(reasons)}"] if reasons else []
+        return "; ".join([*told, *([self.note] if self.note else [])])
 
 
 class Row(NamedTuple):
@@ -67,33 +77,80 @@ class Row(NamedTuple):
     cells: list[Cell]
 
 
+class Span(NamedTuple):
+    """[start_ns, end_ns) that gaps were looked for in. `head_ns`: where IB's history begins, if that is known."""
+
+    start_ns: int
+    end_ns: int
+    head_ns: int | None = None
+
+
 NOTHING = Cell(0, (0,) * len(GapClass))
+TOO_EARLY = Cell(0, (0,) * len(GapClass), BEFORE, "before IB's history begins")
 
 
-def months(gaps: Gaps, sessions: SessionTable, timeframe: Timeframe, start_ns: int, end_ns: int) -> list[Row]:
-    """A row a year and a cell a month (UTC, by the bars' start) of the range that `gaps` were looked for in."""
-    count = _counts(gaps, sessions, timeframe, start_ns, end_ns, "datetime64[M]")
-    if not count:
+def months(gaps: Gaps, sessions: SessionTable, timeframe: Timeframe, span: Span) -> list[Row]:
+    """A row a year and a cell a month (UTC, by the bars' start) of the span."""
+    first, last = (_month(each) for each in (span.start_ns, span.end_ns - 1))
+    begins = [_month_ns(month) for month in range(first, last + 2)]
+    counted = _cells(gaps, sessions, timeframe, span, begins)
+    if not any(cell.expected for cell in counted):
         return []
-    first, last = min(count) // 12, max(count) // 12
+    cells = {first + row: cell for row, cell in enumerate(counted)}
     return [
-        Row(str(1970 + year), [count.get(12 * year + month, NOTHING) for month in range(12)])
-        for year in range(first, last + 1)
+        Row(
+            str(1970 + year),
+            [cells.get(12 * year + month, _empty(_month_ns(12 * year + month + 1), span)) for month in range(12)],
+        )
+        for year in range(first // 12, last // 12 + 1)
     ]
 
 
-def days(gaps: Gaps, sessions: SessionTable, timeframe: Timeframe, start_ns: int, end_ns: int, year: int) -> list[Row]:
-    """The same for one year: a row a month and a cell a day, 31 in each row."""
-    lo, hi = (int(np.datetime64(f"{each:04}-01-01", "ns").astype(np.int64)) for each in (year, year + 1))
-    start_ns, end_ns = max(start_ns, lo), min(end_ns, hi)
-    if start_ns >= end_ns:
+def days(
+    gaps: Gaps,
+    sessions: SessionTable,
+    timeframe: Timeframe,
+    span: Span,
+    year: int,
+    absences: Iterable[Absence] = (),
+) -> list[Row]:
+    """The same for one year: a row a month and a cell a day, 31 in each row. Marks holidays and half days (`absences`),
+    on the exchange's dates."""
+    first, last = (int(np.datetime64(f"{each:04}-01-01", "D").astype(np.int64)) for each in (year, year + 1))
+    if max(span.start_ns, first * DAY_NS) >= min(span.end_ns, last * DAY_NS):
         return []
-    count = _counts(gaps, sessions, timeframe, start_ns, end_ns, "datetime64[D]")
+    counted = _cells(gaps, sessions, timeframe, span, [day * DAY_NS for day in range(first, last + 1)])
+    cells = [
+        _empty((first + row + 1) * DAY_NS, span) if not cell.expected else cell for row, cell in enumerate(counted)
+    ]
+    for each in absences:
+        if first <= each.day < last:
+            cells[each.day - first] = _marked(cells[each.day - first], each)
     rows = []
     for number, month in enumerate(MONTHS, 1):
-        day = int(np.datetime64(f"{year:04}-{number:02}", "D").astype(np.int64))
-        rows.append(Row(month, [count.get(day + each, NOTHING) for each in range(_days_in(year, number))]))
+        day = int(np.datetime64(f"{year:04}-{number:02}", "D").astype(np.int64)) - first
+        rows.append(Row(month, cells[day : day + _days_in(year, number)]))
     return rows
+
+
+def _marked(cell: Cell, absence: Absence) -> Cell:
+    if absence.kind is AbsenceKind.CLOSED:
+        # A session of a market that trades at night may have the holiday's date in UTC.
+        return cell if cell.expected else cell._replace(mark=CLOSED, note="the exchange was closed: a holiday")
+    note = f"half day: {absence.minutes} minutes less than usual"
+    return cell._replace(mark=HALF_DAY, note=note) if cell.expected else cell
+
+
+def _empty(end_ns: int, span: Span) -> Cell:
+    return TOO_EARLY if span.head_ns is not None and end_ns <= span.head_ns else NOTHING
+
+
+def _month(moment_ns: int) -> int:
+    return int(np.datetime64(moment_ns, "ns").astype("datetime64[M]").astype(np.int64))
+
+
+def _month_ns(month: int) -> int:
+    return int(np.datetime64(month, "M").astype("datetime64[ns]").astype(np.int64))
 
 
 def _days_in(year: int, month: int) -> int:
@@ -101,29 +158,14 @@ def _days_in(year: int, month: int) -> int:
     return int(((first + 1).astype("datetime64[D]") - first.astype("datetime64[D]")).astype(np.int64))
 
 
-def _counts(
-    gaps: Gaps, sessions: SessionTable, timeframe: Timeframe, start_ns: int, end_ns: int, unit: str
-) -> dict[int, Cell]:
-    """Cells by number of month or day since 1970."""
-    expected, _ = sessions.expected_bars(timeframe, start_ns, end_ns)
-    if not len(expected):
-        return {}
-    # A gap is a run of expected bars without one that is held, so the bars inside it are those missing.
-    gap = np.searchsorted(gaps.start, expected, side="right") - 1
-    is_missing = (gap >= 0) & (expected < gaps.end[gap]) if len(gaps) else np.zeros(len(expected), np.bool_)
-    bucket = expected.astype("datetime64[ns]").astype(unit).astype(np.int64)
-    base = int(bucket[0])
-    total = np.bincount(bucket - base)
-    by_class = [
-        np.bincount(bucket[of_class] - base, minlength=len(total))
-        for of_class in (
-            (is_missing & (gaps.reason[gap] == code)) if len(gaps) else is_missing for code in range(len(GapClass))
-        )
+def _cells(gaps: Gaps, sessions: SessionTable, timeframe: Timeframe, span: Span, begins: list[int]) -> list[Cell]:
+    """A cell for what lies between each two of `begins`, as far as it is in the span."""
+    inner = np.clip(np.array(begins, np.int64), span.start_ns, span.end_ns)
+    counts = count_between(gaps, sessions, timeframe, np.array([span.start_ns, *inner, span.end_ns], np.int64))
+    return [
+        Cell(expected, tuple(missing))
+        for expected, missing in zip(counts.expected[1:-1].tolist(), counts.missing[1:-1].tolist(), strict=True)
     ]
-    return {
-        base + row: Cell(int(total[row]), tuple(int(column[row]) for column in by_class))
-        for row in np.flatnonzero(total).tolist()
-    }
 
 
 def legend(gaps: Gaps) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What charts and the coverage map are made of, against the bars and ledgers themselves."""
 
+import datetime as dt
 import json
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from django.http import QueryDict
 from domain.adjustments import Delisting
 from domain.bars import merge
 from domain.errors import BadInput
-from domain.gaps import GapClass
+from domain.gaps import GapClass, find_session_gaps
 from domain.timeframe import Timeframe
 from marketdata import calendars, services, store
 from marketdata.holdings import holdings
@@ -230,7 +231,7 @@ def test_the_map_counts_each_month_and_day_as_the_bars_do(places, timeframe):  #
     (found,) = holdings(row)
     lo, hi = as_ns(found.held.start), as_ns(found.held.end)
     sessions = calendars.sessions("XNYS")
-    rows = coverage.months(found.gaps, sessions, Timeframe(timeframe), lo, hi)
+    rows = coverage.months(found.gaps, sessions, Timeframe(timeframe), coverage.Span(lo, hi))
     cells = cells_by(rows, lambda _, each: (((int(each.label), m), c) for m, c in enumerate(each.cells, 1)))
     for (year, month), cell in cells.items():
         wanted = np.datetime64(f"{year}-{month:02}")
@@ -241,7 +242,7 @@ def test_the_map_counts_each_month_and_day_as_the_bars_do(places, timeframe):  #
     assert sum(cell.expected for cell in cells.values()) == found.gaps.expected
     assert sum(sum(cell.missing) for cell in cells.values()) == int(found.gaps.missing.sum()) == len(gone)
 
-    rows = coverage.days(found.gaps, sessions, Timeframe(timeframe), lo, hi, 2020)
+    rows = coverage.days(found.gaps, sessions, Timeframe(timeframe), coverage.Span(lo, hi), 2020)
     assert [len(each.cells) for each in rows] == [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
     days = cells_by(rows, lambda m, each: (((m + 1, d), c) for d, c in enumerate(each.cells, 1)))
     for (month, day), cell in days.items():
@@ -251,7 +252,7 @@ def test_the_map_counts_each_month_and_day_as_the_bars_do(places, timeframe):  #
         sum(cell.expected for cell in days.values())
         == (series.start.astype("datetime64[ns]") >= np.datetime64("2020")).sum()
     )
-    assert coverage.days(found.gaps, sessions, Timeframe(timeframe), lo, hi, 1990) == []
+    assert coverage.days(found.gaps, sessions, Timeframe(timeframe), coverage.Span(lo, hi), 1990) == []
 
 
 def test_classes_of_gaps_are_told_apart_by_letter_name_and_count(places):  # noqa: F811
@@ -272,12 +273,32 @@ def test_classes_of_gaps_are_told_apart_by_letter_name_and_count(places):  # noq
     assert by_class["after_delisting"][1] > 0 and sum(bars for _, bars in by_class.values()) == 105
     first, *_ = coverage.largest(found.gaps, 5)
     assert first["missing"] == int(found.gaps.missing.max())
-    months = coverage.months(
-        found.gaps, calendars.sessions("XNYS"), Timeframe.D1, as_ns(found.held.start), as_ns(found.held.end)
-    )
+    span = coverage.Span(as_ns(found.held.start), as_ns(found.held.end))
+    months = coverage.months(found.gaps, calendars.sessions("XNYS"), Timeframe.D1, span)
     january, september = months[0].cells[0], months[1].cells[8]
     assert january.text.endswith("?") and january.level == "part" and "5 unexplained" in january.title
     assert september.text == "0X" and september.level == "none"
+
+
+def test_holidays_half_days_and_the_time_before_the_history_are_marked(places):  # noqa: F811
+    row = make.instrument("ABC")
+    kept = holed(row, make.bars(), [])
+    (found,) = holdings(row)
+    table, end = calendars.sessions("XNYS"), as_ns(found.held.end)
+    span = coverage.Span(as_ns(found.held.start), end)
+    days = coverage.days(found.gaps, table, Timeframe.D1, span, 2020, found.absences())
+    july, november = days[6].cells, days[10].cells
+    assert (july[2].text, july[2].level) == ("C", "closed") and "holiday" in july[2].title
+    assert [cell.text for cell in november[25:29]] == ["C", "100½", "", ""]
+    assert "half day: 180 minutes less" in november[26].title
+
+    head = as_ns(dt.datetime(2018, 11, 20, tzinfo=dt.UTC))
+    gaps = find_session_gaps(kept, table, Timeframe.D1, head, end)
+    year, *_ = coverage.months(gaps, table, Timeframe.D1, coverage.Span(head, end, head))
+    assert (year.label, [cell.text for cell in year.cells]) == ("2018", ["L"] * 10 + ["0?"] * 2)
+    days = coverage.days(gaps, table, Timeframe.D1, coverage.Span(head, end, head), 2018)
+    assert [cell.text for cell in days[10].cells[17:22]] == ["L", "L", "0?", "0?", ""]  # Thursday the 22nd is a holiday
+    assert (days[0].cells[0].title, days[0].cells[0].level) == ("before IB's history begins", "closed")
 
 
 def test_only_a_whole_month_is_called_100():
