@@ -6,14 +6,19 @@ import re
 import pytest
 from django.utils import timezone
 
+from gateway.simulator.server import DEFAULT_START_NS
+from marketdata import loading, store
 from marketdata.models import Fetch, GatewayQuestion, LoadRun
+from marketdata.moments import as_datetime
 from reports.pages import loads
 from strategies.models import Backtest
+from tests.gateway.gateways import start_gateway
+from tests.marketdata.loads import data_worker
 from tests.reports import desk, loaddesk
 from tests.strategies import make
 from tests.strategies.conftest import places  # noqa: F401
 from tests.tradingsite.people import person
-from tradingsite import runs
+from tradingsite import attempts, runs
 
 HTMX = {"HX-Request": "true"}
 
@@ -303,3 +308,29 @@ def test_a_backtest_whose_bars_were_replaced_says_so(client, researcher):
     for address in ("/backtests/", "/"):
         assert client.get(address).content.decode().count(">restated</span>") == 1
     assert Backtest.objects.count() == 2
+
+
+# ---- with a gateway ----------------------------------------------------------------------------------------------
+
+
+def test_a_load_from_a_gateway_is_told_from_the_button_to_the_map(client, researcher, monkeypatch):
+    """The numbers on the pages are those of the bars that the store holds."""
+    now = as_datetime(DEFAULT_START_NS)
+    monkeypatch.setattr("marketdata.previews.gateway_now", lambda _now: now)
+    monkeypatch.setattr("reports.pages.coveragemap.gateway_now", lambda _now: now)
+    row = make.instrument("AAPL")
+    with start_gateway(history_pacing=False) as gateway, data_worker(gateway, monkeypatch):
+        client.post(f"/instruments/{row.pk}/load/", {"mode": "tail", "timeframe": "1d"})
+        run = LoadRun.objects.get()
+        attempts.perform(LoadRun, run.pk, loading.load_bars)
+    run.refresh_from_db()
+    bars = store.read_bars(row, "1d", adjustment="split")
+    shown = text_of(client.get(f"/runs/loadrun/{run.pk}/"))
+    assert f"Bars fetched {len(bars):,} Held before 0" in shown and "Segments failed 0" in shown
+    assert f"Requests made {run.ib_requests_made}" in shown and "See the bars" in shown
+    coverage = text_of(client.get(f"/instruments/{row.pk}/coverage/"))
+    assert f"{len(bars):,} of {len(bars):,} expected 1d bars" in coverage
+    assert "before the first" not in coverage and "after the last" not in coverage
+    assert "No gap from the first bar to the last." in coverage
+    response = client.post(f"/instruments/{row.pk}/load/", {"mode": "full", "timeframe": "1d"}, follow=True)
+    assert said(response) == ["Nothing is missing, so nothing was asked for: AAPL 1d."]
