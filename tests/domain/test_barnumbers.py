@@ -23,9 +23,8 @@ def test_bars_are_numbered_as_they_follow_each_other(calendar, frame, hours, see
     starts, ends = spans.expand()
     numbers = BarNumbers(spans)
     moments = START + random.integers(-48 * 60, (hours + 48) * 60, 20) * MINUTE_NS
-    moments = np.sort(
-        np.concatenate([moments, random.choice(starts, 5), random.choice(ends, 5)]) if len(starts) else moments
-    )
+    edges = [random.choice(each, 5) for each in (starts, ends) if len(each)]
+    moments = np.sort(np.concatenate([moments, *edges]))
     before = np.searchsorted(starts, moments)
     assert numbers.starting_before(moments).tolist() == before.tolist()
     assert [numbers.starts_before(int(at)) for at in moments] == before.tolist()

@@ -122,7 +122,7 @@ def test_the_list_says_how_far_each_load_is_and_what_it_waits_for(client, resear
     assert "5 of 12 requests, about" in shown
     assert "number 1 of 2 loads that wait" in shown
     assert "number 2 of 2 loads that wait; waits: the gateway is cut off from IB" in shown
-    for words in ("ABC 1h, full", "XYZ 1h, tail", "XYZ 1m, full"):
+    for words in ("ABC 1h, full", "XYZ 1h, tail", "XYZ 1m, full", "succeeded nothing was missing", "failed partial"):
         assert words in shown
     assert "5 of 12 requests, about" in text_of(client.get("/"))
 
