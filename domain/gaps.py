@@ -37,6 +37,11 @@ class GapClass(IntEnum):
     def label(self) -> str:
         return self.name.lower()
 
+    @property
+    def letter(self) -> str:
+        """What stands for it in maps."""
+        return "?LXHNPF"[self]
+
 
 class Explanation(NamedTuple):
     """Why no bar exists that lies wholly in [start_ns, end_ns); NO_TRADES is an answer of the data source."""

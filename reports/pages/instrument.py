@@ -8,15 +8,18 @@ import numpy as np
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from domain.errors import BadInput
+from domain.gaps import AbsenceKind
 from execution.models import Fill
 from marketdata import calendars, store
 from marketdata.errors import StoreError
 from marketdata.holdings import holdings
 from marketdata.models import BarFile, CorporateAction, Instrument
 from marketdata.moments import as_ns
+from marketdata.previews import gateway_now
 from reports import figures
 from reports.labels import count, number, percent, signed
 from reports.ledgers import read_ledger
@@ -281,21 +284,20 @@ def _actions_in(row: Instrument, page: BarPage) -> list[CorporateAction]:
 def _coverage(row: Instrument, wanted: Wanted, year: str) -> dict[str, Any]:
     found = next(
         each
-        for each in holdings(row, wanted.timeframe)
+        for each in holdings(row, wanted.timeframe, now=gateway_now(timezone.now()))
         if each.held.what == wanted.what and each.held.adjustment == wanted.adjustment
     )
     context: dict[str, Any] = {"wanted": wanted, "held": found.held, "fault": found.fault, "year": ""}
-    gaps = found.gaps
+    gaps = found.whole
     if gaps is None:
         return context
-    sessions = calendars.sessions(row.calendar)
-    lo, hi = as_ns(found.held.start), as_ns(found.held.end)
+    absences = found.absences()
     if year:
         if not year.isdecimal() or not 1900 <= int(year) < 2200:
             raise BadInput(f"year {year[:20]!r} is none")
-        context |= {"year": year, "days": coverage.days(gaps, sessions, wanted.timeframe, lo, hi, int(year))}
+        context |= {"year": year, "days": coverage.days(found, int(year))}
     else:
-        context["months"] = coverage.months(gaps, sessions, wanted.timeframe, lo, hi)
+        context["months"] = coverage.months(found)
     return context | {
         "month_names": coverage.MONTHS,
         "day_numbers": range(1, 32),
@@ -311,6 +313,12 @@ def _coverage(row: Instrument, wanted: Wanted, year: str) -> dict[str, Any]:
             for each in coverage.largest(gaps, GAPS_SHOWN)
         ],
         "gap_total": count(len(gaps)),
+        "since": _stamp(found.since_ns + 1, wanted),
+        "until": _stamp(found.until_ns, wanted),
+        "before": count(found.before) if found.before else "",
+        "after": count(found.after) if found.after else "",
+        "closed_days": count(sum(each.kind is AbsenceKind.CLOSED for each in absences)),
+        "half_days": count(sum(each.kind is AbsenceKind.HALF_DAY for each in absences)),
     }
 
 

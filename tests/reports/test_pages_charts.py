@@ -1,5 +1,6 @@
 """What charts and the coverage map are made of, against the bars and ledgers themselves."""
 
+import datetime as dt
 import json
 from dataclasses import replace
 
@@ -8,14 +9,14 @@ import pytest
 from django.http import QueryDict
 
 from domain.adjustments import Delisting
-from domain.bars import merge
+from domain.bars import Adjustment, merge
 from domain.errors import BadInput
 from domain.gaps import GapClass
 from domain.timeframe import Timeframe
 from marketdata import calendars, services, store
 from marketdata.holdings import holdings
-from marketdata.models import CorporateAction
-from marketdata.moments import as_ns
+from marketdata.models import CorporateAction, HeadTime
+from marketdata.planning import IB
 from reports.labels import NOTHING
 from reports.ledgers import read_ledger
 from reports.pages import barpages, charts, comparing, coverage
@@ -228,9 +229,7 @@ def test_the_map_counts_each_month_and_day_as_the_bars_do(places, timeframe):  #
     gone = np.unique(np.concatenate([random.integers(1, len(series) - 1, 60), np.arange(100, 140)]))
     kept = holed(row, series, gone)
     (found,) = holdings(row)
-    lo, hi = as_ns(found.held.start), as_ns(found.held.end)
-    sessions = calendars.sessions("XNYS")
-    rows = coverage.months(found.gaps, sessions, Timeframe(timeframe), lo, hi)
+    rows = coverage.months(found)
     cells = cells_by(rows, lambda _, each: (((int(each.label), m), c) for m, c in enumerate(each.cells, 1)))
     for (year, month), cell in cells.items():
         wanted = np.datetime64(f"{year}-{month:02}")
@@ -241,7 +240,7 @@ def test_the_map_counts_each_month_and_day_as_the_bars_do(places, timeframe):  #
     assert sum(cell.expected for cell in cells.values()) == found.gaps.expected
     assert sum(sum(cell.missing) for cell in cells.values()) == int(found.gaps.missing.sum()) == len(gone)
 
-    rows = coverage.days(found.gaps, sessions, Timeframe(timeframe), lo, hi, 2020)
+    rows = coverage.days(found, 2020)
     assert [len(each.cells) for each in rows] == [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
     days = cells_by(rows, lambda m, each: (((m + 1, d), c) for d, c in enumerate(each.cells, 1)))
     for (month, day), cell in days.items():
@@ -251,7 +250,7 @@ def test_the_map_counts_each_month_and_day_as_the_bars_do(places, timeframe):  #
         sum(cell.expected for cell in days.values())
         == (series.start.astype("datetime64[ns]") >= np.datetime64("2020")).sum()
     )
-    assert coverage.days(found.gaps, sessions, Timeframe(timeframe), lo, hi, 1990) == []
+    assert coverage.days(found, 1990) == coverage.days(found, 2021) == []
 
 
 def test_classes_of_gaps_are_told_apart_by_letter_name_and_count(places):  # noqa: F811
@@ -263,6 +262,7 @@ def test_classes_of_gaps_are_told_apart_by_letter_name_and_count(places):  # noq
     (found,) = holdings(row)
     legend = {each["class"]: each for each in coverage.legend(found.gaps)}
     assert set(legend) == {each.label for each in GapClass} == {code.label for code in coverage.CLASSES}
+    assert all(each["letter"] == GapClass[name.upper()].letter for name, each in legend.items())
     assert len({each["letter"] for each in legend.values()}) == len(legend)
     by_class = {
         code.label: (int((found.gaps.reason == code).sum()), int(found.gaps.missing[found.gaps.reason == code].sum()))
@@ -272,9 +272,7 @@ def test_classes_of_gaps_are_told_apart_by_letter_name_and_count(places):  # noq
     assert by_class["after_delisting"][1] > 0 and sum(bars for _, bars in by_class.values()) == 105
     first, *_ = coverage.largest(found.gaps, 5)
     assert first["missing"] == int(found.gaps.missing.max())
-    months = coverage.months(
-        found.gaps, calendars.sessions("XNYS"), Timeframe.D1, as_ns(found.held.start), as_ns(found.held.end)
-    )
+    months = coverage.months(found)
     january, september = months[0].cells[0], months[1].cells[8]
     assert january.text.endswith("?") and january.level == "part" and "5 unexplained" in january.title
     assert september.text == "0X" and september.level == "none"
@@ -284,7 +282,36 @@ def test_only_a_whole_month_is_called_100():
     assert coverage.Cell(1_000, (1, 0, 0, 0, 0)).text == "99?"
     assert coverage.Cell(1_000, (1, 0, 0, 0, 0)).level == "most"
     assert (coverage.Cell(5, (0,) * 5).text, coverage.Cell(5, (0,) * 5).level) == ("100", "full")
-    assert (coverage.NOTHING.text, coverage.NOTHING.level) == ("", "closed")
+    assert (coverage.NOTHING.text, coverage.NOTHING.level, coverage.NOTHING.title) == ("", "closed", "")
+
+
+def test_holidays_and_half_days_of_new_york_are_marked(places):  # noqa: F811
+    row = make.instrument("ABC", make.bars())
+    (found,) = holdings(row)
+    november = coverage.days(found, 2020)[10].cells
+    # Thanksgiving, the half day after it, the Saturday
+    assert [each.text for each in november[25:28]] == ["-", "100½", ""]
+    assert [each.title for each in november[25:28]] == ["1 closed day", "1 of 1 bars; 1 half day", ""]
+    assert november[25].level == "closed"
+    month = coverage.months(found)[1].cells[10]
+    assert (month.text, month.title) == ("100", "20 of 20 bars; 1 closed day; 1 half day")
+    of_year = [cell for each in coverage.days(found, 2020) for cell in each.cells]
+    assert (sum(each.closed for each in of_year), sum(each.half_days for each in of_year)) == (9, 2)
+
+
+def test_the_map_reaches_back_to_where_ib_begins_and_on_to_now(places):  # noqa: F811
+    row = make.instrument("ABC")
+    store.write_bars(instrument=row, series=replace(make.bars(), adjustment=Adjustment.SPLIT), source=IB)
+    HeadTime.objects.create(
+        instrument=row, what="TRADES", start=dt.datetime(2018, 12, 1, tzinfo=dt.UTC), asked=dt.datetime.now(dt.UTC)
+    )
+    (found,) = holdings(row, now=dt.datetime(2021, 2, 1, 12, tzinfo=dt.UTC))
+    rows = coverage.months(found)
+    assert [each.label for each in rows] == ["2018", "2019", "2020", "2021"]
+    assert (rows[0].cells[10], rows[0].cells[11].text, rows[1].cells[0].text) == (coverage.NOTHING, "0?", "100")
+    assert rows[0].cells[11].title == "0 of 19 bars; missing: 19 unexplained; 2 closed days; 1 half day"
+    assert (rows[3].cells[0].text, rows[3].cells[1]) == ("0?", coverage.NOTHING)
+    assert (found.before, found.after) == (19, 19)
 
 
 # ---- comparing
