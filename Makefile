@@ -44,7 +44,7 @@ test-exhaustive: $(VENV)/.test ## All of what `make test` takes samples of
 	$(PY) -m pytest -m exhaustive --numprocesses auto --dist loadfile
 
 # The connection and the simulator, which must run on both client libraries and on every Python we name.
-GATEWAY_TESTS := tests/gateway $(wildcard tests/walks/test_simulator*.py)
+GATEWAY_TESTS := tests/gateway $(wildcard tests/walks/test_simulator*.py) tests/marketdata/test_loading.py
 LIBRARIES ?= ib_insync ib_async
 test-gateway: $(VENV)/.test $(VENV)/ib_async/.installed ## The gateway's tests on ib_insync and again on ib_async
 	for library in $(LIBRARIES); do \

@@ -119,12 +119,6 @@ class GapFields(serializers.Serializer):
         return super().get_fields() | {"class": serializers.CharField(help_text="why the bars are missing")}
 
 
-class AbsenceFields(serializers.Serializer):
-    day = serializers.DateField(help_text="the exchange's date")
-    kind = serializers.CharField(help_text="closed or half_day")
-    minutes = serializers.IntegerField(help_text="what is traded less than on the days around it")
-
-
 class MapFields(serializers.Serializer):
     unit = serializers.CharField(help_text="week, month or year")
     start = serializers.DateTimeField()
@@ -160,7 +154,6 @@ class HoldingFields(serializers.Serializer):
     )
     closed_days = serializers.IntegerField(required=False, help_text="holidays of the exchange, from since to until")
     half_days = serializers.IntegerField(required=False, help_text="days on which it traded for less long than usual")
-    absences = AbsenceFields(many=True, required=False, help_text="these days: no bar is due")
     map = MapFields(required=False, allow_null=True)
 
 

@@ -55,10 +55,10 @@ class Asked(NamedTuple):
         if self.loads:
             gateway = linkrows.standing(linkrows.DATA)
             if not gateway.ok:
+                waits = "It waits" if len(self.loads) == 1 else "They wait"
                 remedy = f" What to do: {gateway.remedy}." if gateway.remedy else ""
-                told.append(
-                    (messages.WARNING, f"They wait for the gateway ({gateway.state}): {gateway.cause}.{remedy}")
-                )
+                text = f"{waits} for the gateway ({gateway.state}): {gateway.cause}.{remedy}"
+                told.append((messages.WARNING, text.replace("`", "")))
         return told
 
 

@@ -138,10 +138,6 @@ class Holding(NamedTuple):
                 "classes": {code.label: bars for code, bars in self.by_class().items()},
                 "closed_days": sum(each.kind is AbsenceKind.CLOSED for each in absences),
                 "half_days": sum(each.kind is AbsenceKind.HALF_DAY for each in absences),
-                "absences": [
-                    {"day": str(np.datetime64(each.day, "D")), "kind": each.kind.label, "minutes": each.minutes}
-                    for each in absences
-                ],
                 "map": None if drawn is None else drawn.as_dict(),
             }
         return found

@@ -45,7 +45,7 @@ class LoadPlanForm(forms.ModelForm):
 @admin.register(models.LoadPlan)
 class LoadPlanAdmin(RecordedChanges, ConfigAdmin):
     form = LoadPlanForm
-    list_display = ("name", "watchlist", "timeframe", "mode", "enabled", "every_minutes", "next_run_at", "last_run_at")
+    list_display = ("name", "watchlist", "timeframe", "way", "enabled", "every_minutes", "next_run_at", "last_run_at")
     list_filter = ("enabled", "timeframe", "mode")
     search_fields = ("name", "watchlist__name")
     list_select_related = ("watchlist",)
@@ -56,6 +56,10 @@ class LoadPlanAdmin(RecordedChanges, ConfigAdmin):
     )  # fmt: skip
     readonly_fields = ("next_run_at", "last_run_at", "loads")
     actions: Any = ("look_now",)
+
+    @admin.display(description="mode", ordering="mode")
+    def way(self, obj: models.LoadPlan) -> str:
+        return obj.mode
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -140,7 +144,7 @@ class PacingBudgetAdmin(RecordedChanges, ConfigAdmin):
 @admin.register(models.LoadRun)
 class LoadRunAdmin(RunAdmin):
     list_display = (
-        "run", "instrument", "timeframe", "what", "mode", "how", "came_to", "bar", "requests", "created", "elapsed",
+        "run", "instrument", "timeframe", "what", "way", "how", "came_to", "bar", "requests", "created", "elapsed",
         "who",
     )  # fmt: skip
     list_filter = ("state", "outcome", "origin", "mode", *SERIES_FILTERS)
@@ -151,6 +155,10 @@ class LoadRunAdmin(RunAdmin):
         extra=[("What it did", {"fields": ("did", "fetches")})],
     )  # fmt: skip
     requests = number("ib_requests_made", ",d", description="requests")
+
+    @admin.display(description="mode", ordering="mode")
+    def way(self, obj: models.LoadRun) -> str:
+        return obj.mode
 
     def view_on_site(self, obj: models.LoadRun) -> str:
         return reverse("run", args=["loadrun", obj.pk])

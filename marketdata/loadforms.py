@@ -27,7 +27,7 @@ from tradingsite.runs import Run
 
 MODES = (
     ("tail", "the tail: from the last bar held to now"),
-    ("backfill", "backfill: what came before the first bar held, and holes"),
+    ("backfill", "backfill: holes, and one request's length before the first bar held"),
     ("full", "everything that is missing"),
 )
 _SHOWN = 20

@@ -199,7 +199,7 @@ class Loading:
         )
         self.requests = 0
         self.attempt.write(
-            f"{plan.mode}: {plan.bars:,} bars missing in {len(plan.gaps):,} gaps, {plan.requests:,} requests"
+            f"{plan.mode}: {plan.bars:,} bars missing, gaps: {len(plan.gaps):,}, requests: {plan.requests:,}"
         )
 
     def _write(self, rows: list[Fetch], **fields: Any) -> None:
@@ -458,7 +458,7 @@ class Loading:
             rebuilding.swap(run, self.basis, source())
         if not own(run).update(outcome=found):
             raise attempts.RunLost
-        self.attempt.write(f"{run.fetched_bars:,} bars in {run.ib_requests_made:,} requests: {found.label}")
+        self.attempt.write(f"{found.label}; bars: {run.fetched_bars:,}, requests: {run.ib_requests_made:,}")
         if failed:
             first = run.fetches.filter(state=Fetch.State.FAILED).order_by("start").first()
             assert first is not None  # nosec B101

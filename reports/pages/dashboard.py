@@ -13,7 +13,7 @@ from execution.models import KillSwitch
 from execution.services import may_release
 from marketdata.models import BarFile
 from reports.models import Alert
-from reports.pages import books, kinds
+from reports.pages import books, kinds, loads
 from reports.pages.links import links
 from reports.pages.parts import Part, live_page
 from reports.pages.processes import signs_of_life
@@ -52,6 +52,7 @@ def _start(request: HttpRequest) -> dict[str, Any] | None:
         return None
     return {
         "has_bars": BarFile.objects.exists(),
+        "may_load": request.user.has_perm("marketdata.add_loadrun"),
         "may_import": request.user.has_perm("marketdata.add_barimport"),
         "may_test": request.user.has_perm("strategies.add_backtest"),
     }
@@ -77,7 +78,9 @@ def _positions(request: HttpRequest) -> dict[str, Any]:
 
 
 def _work(request: HttpRequest) -> dict[str, Any]:
-    return {"runs": [kinds.summary(run, request.user) for run in kinds.open_runs(request.user)]}
+    found = kinds.open_runs(request.user)
+    steps = loads.steps_of(found)
+    return {"runs": [kinds.summary(run, request.user, steps) for run in found]}
 
 
 def _backtests(request: HttpRequest) -> dict[str, Any] | None:

@@ -8,29 +8,24 @@ import numpy as np
 from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from domain.errors import BadInput
-from domain.gaps import AbsenceKind
 from execution.models import Fill
 from marketdata import calendars, store
 from marketdata.errors import StoreError
-from marketdata.holdings import holdings
 from marketdata.models import BarFile, CorporateAction, Instrument
 from marketdata.moments import as_ns
-from marketdata.previews import gateway_now
 from reports import figures
 from reports.labels import count, number, percent, signed
 from reports.ledgers import read_ledger
-from reports.pages import barpages, charts, coverage
+from reports.pages import barpages, charts, loads
 from reports.pages.barpages import RANGES, BarPage, Wanted, as_datetime, iso
 from reports.pages.indicators import INDICATORS, Chosen, read_indicators
 from strategies.backtests import run_directory
 from strategies.models import Backtest
 
 ROWS_SHOWN = 200
-GAPS_SHOWN = 25
 RUNS_OFFERED = 20
 ZONES = {"utc": "UTC", "exchange": "Exchange time"}
 
@@ -57,23 +52,8 @@ def instrument(request: HttpRequest, pk: int) -> HttpResponse:
     except StoreError as error:
         context["fault"] = str(error)
     context["facts"] = _facts(row, held)
+    context |= loads.of_instrument(request, row)
     return render(request, "pages/instrument.html", context, status=status)
-
-
-@require_safe
-@permission_required("marketdata.view_instrument", raise_exception=True)
-def coverage_map(request: HttpRequest, pk: int) -> HttpResponse:
-    """What is held and missing of one series; the instrument's page loads it after the chart."""
-    row = get_object_or_404(Instrument, pk=pk)
-    context: dict[str, Any] = {"instrument": row}
-    status = 200
-    try:
-        wanted = barpages.choose(row, store.coverage(row), request.GET)
-        if wanted is not None:
-            context |= _coverage(row, wanted, request.GET.get("year", ""))
-    except BadInput as error:
-        context["fault"], status = str(error), 400
-    return render(request, "pages/instrument_coverage.html", context, status=status)
 
 
 def _facts(row: Instrument, held: list[store.Coverage]) -> dict[str, Any]:
@@ -276,52 +256,3 @@ def _actions_in(row: Instrument, page: BarPage) -> list[CorporateAction]:
     first, last = figures.dates(np.array([page.shown.start[0] + 1, page.shown.end[-1]]))
     found = CorporateAction.objects.of(row).filter(ex_date__gte=first, ex_date__lte=last)
     return list(found.order_by("-ex_date")[:ROWS_SHOWN])[::-1]
-
-
-# ---- what is held ------------------------------------------------------------------------------------------------
-
-
-def _coverage(row: Instrument, wanted: Wanted, year: str) -> dict[str, Any]:
-    found = next(
-        each
-        for each in holdings(row, wanted.timeframe, now=gateway_now(timezone.now()))
-        if each.held.what == wanted.what and each.held.adjustment == wanted.adjustment
-    )
-    context: dict[str, Any] = {"wanted": wanted, "held": found.held, "fault": found.fault, "year": ""}
-    gaps = found.whole
-    if gaps is None:
-        return context
-    absences = found.absences()
-    if year:
-        if not year.isdecimal() or not 1900 <= int(year) < 2200:
-            raise BadInput(f"year {year[:20]!r} is none")
-        context |= {"year": year, "days": coverage.days(found, int(year))}
-    else:
-        context["months"] = coverage.months(found)
-    return context | {
-        "month_names": coverage.MONTHS,
-        "day_numbers": range(1, 32),
-        "legend": coverage.legend(gaps),
-        "expected": count(gaps.expected),
-        "held_bars": count(gaps.held),
-        "missing": count(int(gaps.missing.sum())),
-        "share": percent(gaps.coverage, plus=False),
-        "unexpected": count(found.unexpected),
-        "quarantined": found.held.quarantined,
-        "gaps": [
-            each | {"start": _stamp(each["start"] + 1, wanted), "end": _stamp(each["end"], wanted)}
-            for each in coverage.largest(gaps, GAPS_SHOWN)
-        ],
-        "gap_total": count(len(gaps)),
-        "since": _stamp(found.since_ns + 1, wanted),
-        "until": _stamp(found.until_ns, wanted),
-        "before": count(found.before) if found.before else "",
-        "after": count(found.after) if found.after else "",
-        "closed_days": count(sum(each.kind is AbsenceKind.CLOSED for each in absences)),
-        "half_days": count(sum(each.kind is AbsenceKind.HALF_DAY for each in absences)),
-    }
-
-
-def _stamp(moment_ns: int, wanted: Wanted) -> str:
-    times = np.array([moment_ns])
-    return figures.minutes(times)[0] + " UTC" if wanted.timeframe.is_intraday else figures.dates(times)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import Http404
@@ -11,13 +12,17 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
-from marketdata.models import BarImport
+from marketdata.models import BarImport, GatewayQuestion, LoadRun
 from reports.models import Report
 from strategies.models import Backtest
 from tradingsite.runs import Run, run_models
 
 _LONG = ("config", "log_tail", "error")
-_RELATED: dict[type[Run], tuple[str, ...]] = {Report: ("backtest", "started_by")}
+_RELATED: dict[type[Run], tuple[str, ...]] = {
+    Report: ("backtest", "started_by"),
+    LoadRun: ("instrument", "started_by"),
+}
+_LABELS: dict[type[Run], str] = {BarImport: "import", GatewayQuestion: "question to IB"}
 
 
 def name_of(model: type[Run]) -> str:
@@ -26,7 +31,7 @@ def name_of(model: type[Run]) -> str:
 
 
 def label_of(model: type[Run]) -> str:
-    return "import" if model is BarImport else str(model._meta.verbose_name)
+    return _LABELS.get(model) or str(model._meta.verbose_name)
 
 
 def visible_kinds(user: Any) -> list[type[Run]]:
@@ -46,10 +51,20 @@ def kind_named(user: Any, name: str) -> type[Run]:
     raise Http404(f"no kind of run is called {name[:40]!r}")
 
 
+def related(model: type[Run]) -> tuple[str, ...]:
+    """What a row is described with, beside itself."""
+    return _RELATED.get(model, ("started_by",))
+
+
 def listed(model: type[Run]) -> Any:
     """Rows with what a list shows, and no more."""
-    rows = model._default_manager.select_related(*_RELATED.get(model, ("started_by",)))
-    unseen = [*_LONG, *(["report"] if model is BarImport else []), *(["notes"] if model is Backtest else [])]
+    rows = model._default_manager.select_related(*related(model))
+    unseen = [
+        *_LONG,
+        *(["report"] if model is BarImport else []),
+        *(["notes"] if model is Backtest else []),
+        *(["answer"] if model is GatewayQuestion else []),
+    ]
     if model is Report:
         unseen += [f"backtest__{each}" for each in (*_LONG, "notes")]
     return rows.defer(*unseen)
@@ -63,11 +78,16 @@ def describe(run: Run) -> str:
         return run.name
     if isinstance(run, Report):
         return f"{run.backtest.tag or run.backtest.strategy} on {run.backtest.instruments}"
+    if isinstance(run, LoadRun):
+        what = "" if run.what == "TRADES" else f" {run.get_what_display()}"
+        return f"{run.instrument.symbol} {run.timeframe}{what}, {run.mode}"
+    if isinstance(run, GatewayQuestion):
+        return f"{run.symbol}: {run.get_kind_display()}"
     return run.run_id
 
 
-def summary(run: Run, user: Any) -> dict[str, Any]:
-    """A row of a list of runs."""
+def summary(run: Run, user: Any, steps: Mapping[uuid.UUID, Any] | None = None) -> dict[str, Any]:
+    """A row of a list of runs. `steps`: how far the loads among them are."""
     model = type(run)
     return {
         "run": run,
@@ -77,6 +97,7 @@ def summary(run: Run, user: Any) -> dict[str, Any]:
         "elapsed": elapsed(run),
         "may_steer": may_steer(user, model),
         "address": [name_of(model), run.pk],
+        "steps": (steps or {}).get(run.pk),
     }
 
 

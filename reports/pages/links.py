@@ -14,7 +14,11 @@ _NOTICES_SHOWN = 5
 
 def links() -> list[dict[str, Any]]:
     """Those that should be: each with its standing and the tone of its state."""
-    return [{"at": each, "tone": _TONES.get(each.state, "bad")} for each in standings() if each.wanted]
+    return [{"at": each, "tone": tone_of(each.state)} for each in standings() if each.wanted]
+
+
+def tone_of(state: str) -> str:
+    return _TONES.get(state, "bad")
 
 
 def gateway(request: HttpRequest) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.http import urlencode
 from django.views.decorators.http import require_POST, require_safe
 
-from marketdata.models import BarImport, Instrument
+from marketdata.models import BarImport, GatewayQuestion, Instrument, LoadRun
 from reports.models import Report
-from reports.pages import kinds
+from reports.pages import kinds, loads
 from reports.pages.parts import Part, live_page
 from strategies.models import Backtest
 from tradingsite import runs
@@ -36,8 +36,9 @@ def run_list(request: HttpRequest) -> HttpResponse:
     def rows() -> dict[str, Any]:
         found, more = kinds.page_of_runs(chosen, state=state, before=before)
         filters = urlencode({name: value for name, value in (("kind", kind), ("state", state)) if value})
+        steps = loads.steps_of(found)
         return {
-            "runs": [kinds.summary(run, request.user) for run in found],
+            "runs": [kinds.summary(run, request.user, steps) for run in found],
             "older": "&".join(each for each in (filters, more) if each) if more else "",
             "newest": filters,
             "paged": before is not None,
@@ -51,6 +52,8 @@ def run_list(request: HttpRequest) -> HttpResponse:
         "state": state,
     }
     parts = {"rows": Part("pages/runs/rows.html", rows)}
+    if request.user.has_perm("marketdata.view_pacingbudget"):
+        parts["budget"] = Part("pages/runs/budget.html", loads.budget)
     return live_page(request, "pages/runs.html", parts, context, every_seconds=0 if before else 5)
 
 
@@ -60,13 +63,16 @@ def run_detail(request: HttpRequest, kind: str, pk: uuid.UUID) -> HttpResponse:
     model = type(run)
     shared = kinds.summary(run, request.user) | {
         "retryable": run.state in (Run.State.FAILED, Run.State.CANCELLED),
-        "max_attempts": runs.MAX_ATTEMPTS,
+        "max_attempts": run.max_attempts,
         "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True) if run.config else "",
         "leads_to": _result(run),
     }
     parts = {
         "status": Part("pages/runs/status.html", lambda: shared),
         "outcome": Part("pages/runs/import_report.html", lambda: _import_report(run)),
+        "load": Part("pages/runs/load.html", lambda: loads.outcome(run)),
+        "fetches": Part("pages/runs/fetches.html", lambda: loads.fetches(request, run)),
+        "answer": Part("pages/runs/answer.html", lambda: _answer(run)),
         "log": Part("pages/runs/log.html", lambda: {"run": run}),
     }
     context = {"run": run, "kind": kinds.label_of(model), "what": kinds.describe(run), "config": shared["config"]}
@@ -96,8 +102,7 @@ def run_retry(request: HttpRequest, kind: str, pk: uuid.UUID) -> HttpResponse:
 
 def _find(request: HttpRequest, kind: str, pk: uuid.UUID) -> Run:
     model = kinds.kind_named(request.user, kind)
-    related = ("backtest", "started_by") if model is Report else ("started_by",)
-    return get_object_or_404(model._default_manager.select_related(*related), pk=pk)
+    return get_object_or_404(model._default_manager.select_related(*kinds.related(model)), pk=pk)
 
 
 def _steered(request: HttpRequest, kind: str, pk: uuid.UUID) -> Run:
@@ -123,13 +128,25 @@ def _place(text: str) -> tuple[dt.datetime, uuid.UUID] | None:
 
 def _result(run: Run) -> tuple[str, str] | None:
     """(address, words) of what the run made, once it is there."""
+    if isinstance(run, LoadRun) and run.ended and run.fetched_bars + run.cached_before:
+        return f"/instruments/{run.instrument_id}/?timeframe={run.timeframe}&what={run.what}", "See the bars"
     if run.state != Run.State.SUCCEEDED:
         return None
     if isinstance(run, Backtest):
         return f"/backtests/{run.directory}/", "See the result"
     if isinstance(run, Report):
         return f"/backtests/{run.backtest.directory}/", "See the backtest"
+    if isinstance(run, GatewayQuestion) and run.instrument_id is not None:
+        return f"/instruments/{run.instrument_id}/", "See the instrument"
     return None
+
+
+def _answer(run: Run) -> dict[str, Any] | None:
+    """What IB said, where the run is a question."""
+    if not isinstance(run, GatewayQuestion):
+        return None
+    said = run.answer
+    return {"run": run, "answer": "" if said is None else yaml.safe_dump(said, sort_keys=False, allow_unicode=True)}
 
 
 def _import_report(run: Run) -> dict[str, Any] | None:

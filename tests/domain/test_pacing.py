@@ -14,7 +14,7 @@ from domain.pacing import HistoryAsk, Limit, PacingProfile, Sent, wait_for
 from gateway.simulator import requests
 from gateway.simulator.pacing import HistoryPacing, PacingLimits
 
-EXAMPLES = int(os.environ.get("PACING_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("PACING_EXAMPLES", "30"))
 STRICT, RELAXED, OFF = PacingProfile
 # 0.49 rather than half a second: sums of floats differ in the last bit from the times they are made of.
 SKEWS = (-0.49, 0.0, 0.21, 0.49)

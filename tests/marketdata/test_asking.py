@@ -42,7 +42,7 @@ def test_only_what_has_something_missing_is_queued(tess):
     success, info, warning = texts(asked)
     assert success == ("success", "2 loads are queued: OLD 1d, NEW 1d.")
     assert info == ("info", "Nothing is missing, so nothing was asked for: FULL 1d.")
-    assert warning[0] == "warning" and "They wait for the gateway (off)" in warning[1] and "`make" not in warning[1]
+    assert warning[0] == "warning" and "They wait for the gateway (off)" in warning[1] and "`" not in warning[1]
 
 
 @pytest.mark.usefixtures("bars_root")

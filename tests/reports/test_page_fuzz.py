@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from execution.models import KillSwitch
 from marketdata.models import BarImport, Watchlist
 from strategies.models import Backtest
-from tests.reports import desk
+from tests.reports import desk, loaddesk
 from tests.strategies.conftest import places  # noqa: F401
 from tests.tradingsite.people import staff
 from tests.tradingsite.test_api_fuzz import snapshot
@@ -148,6 +148,7 @@ def forms(full: dict[str, Any], client: Client) -> dict[str, Form]:
         "watchlist edit": Form(
             f"/watchlists/{full['watchlist'].pk}/edit/", {"name": "n", "tags": "", "symbols": "ABC"}, {}
         ),
+        "load": Form(f"/instruments/{full['abc'].pk}/load/", {"mode": "full", "timeframe": "1h", "what": "TRADES"}, {}),
         "halt": Form("/halts/", {"account": "DU1234567", "level": "cancel", "reason": "a test"}, {}),
         "release": Form(f"/halts/{switch}/release/", {"reason": "over"}, {}),
         "alerts": Form("/alerts/seen/", {"alert": "1"}, {}),
@@ -193,6 +194,9 @@ def queries(full: dict[str, Any]) -> dict[str, Form]:
         ),
         "watchlist": Form(f"/watchlists/{full['watchlist'].pk}/", {"start": "0"}, {}),
         "runs": Form("/runs/", {"kind": "backtest", "state": "failed", "before": "x", "q": "a"}, {}),
+        "load": Form(
+            f"/runs/loadrun/{loaddesk.load(full['abc']).pk}/", {"show": "failed", "after": "1", "part": "x"}, {}
+        ),
         "backtests": Form(
             "/backtests/",
             {"q": "a", "strategy": "s", "state": "failed", "tag": "t", "archived": "", "sort": "", "page": "1"},

@@ -9,14 +9,14 @@ import pytest
 from django.http import QueryDict
 
 from domain.adjustments import Delisting
-from domain.bars import Adjustment, merge
+from domain.bars import merge
 from domain.errors import BadInput
-from domain.gaps import GapClass
+from domain.gaps import GapClass, find_session_gaps
 from domain.timeframe import Timeframe
 from marketdata import calendars, services, store
 from marketdata.holdings import holdings
-from marketdata.models import CorporateAction, HeadTime
-from marketdata.planning import IB
+from marketdata.models import CorporateAction
+from marketdata.moments import as_ns
 from reports.labels import NOTHING
 from reports.ledgers import read_ledger
 from reports.pages import barpages, charts, comparing, coverage
@@ -229,7 +229,9 @@ def test_the_map_counts_each_month_and_day_as_the_bars_do(places, timeframe):  #
     gone = np.unique(np.concatenate([random.integers(1, len(series) - 1, 60), np.arange(100, 140)]))
     kept = holed(row, series, gone)
     (found,) = holdings(row)
-    rows = coverage.months(found)
+    lo, hi = as_ns(found.held.start), as_ns(found.held.end)
+    sessions = calendars.sessions("XNYS")
+    rows = coverage.months(found.gaps, sessions, Timeframe(timeframe), coverage.Span(lo, hi))
     cells = cells_by(rows, lambda _, each: (((int(each.label), m), c) for m, c in enumerate(each.cells, 1)))
     for (year, month), cell in cells.items():
         wanted = np.datetime64(f"{year}-{month:02}")
@@ -240,7 +242,7 @@ def test_the_map_counts_each_month_and_day_as_the_bars_do(places, timeframe):  #
     assert sum(cell.expected for cell in cells.values()) == found.gaps.expected
     assert sum(sum(cell.missing) for cell in cells.values()) == int(found.gaps.missing.sum()) == len(gone)
 
-    rows = coverage.days(found, 2020)
+    rows = coverage.days(found.gaps, sessions, Timeframe(timeframe), coverage.Span(lo, hi), 2020)
     assert [len(each.cells) for each in rows] == [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
     days = cells_by(rows, lambda m, each: (((m + 1, d), c) for d, c in enumerate(each.cells, 1)))
     for (month, day), cell in days.items():
@@ -250,7 +252,7 @@ def test_the_map_counts_each_month_and_day_as_the_bars_do(places, timeframe):  #
         sum(cell.expected for cell in days.values())
         == (series.start.astype("datetime64[ns]") >= np.datetime64("2020")).sum()
     )
-    assert coverage.days(found, 1990) == coverage.days(found, 2021) == []
+    assert coverage.days(found.gaps, sessions, Timeframe(timeframe), coverage.Span(lo, hi), 1990) == []
 
 
 def test_classes_of_gaps_are_told_apart_by_letter_name_and_count(places):  # noqa: F811
@@ -262,7 +264,6 @@ def test_classes_of_gaps_are_told_apart_by_letter_name_and_count(places):  # noq
     (found,) = holdings(row)
     legend = {each["class"]: each for each in coverage.legend(found.gaps)}
     assert set(legend) == {each.label for each in GapClass} == {code.label for code in coverage.CLASSES}
-    assert all(each["letter"] == GapClass[name.upper()].letter for name, each in legend.items())
     assert len({each["letter"] for each in legend.values()}) == len(legend)
     by_class = {
         code.label: (int((found.gaps.reason == code).sum()), int(found.gaps.missing[found.gaps.reason == code].sum()))
@@ -272,46 +273,39 @@ def test_classes_of_gaps_are_told_apart_by_letter_name_and_count(places):  # noq
     assert by_class["after_delisting"][1] > 0 and sum(bars for _, bars in by_class.values()) == 105
     first, *_ = coverage.largest(found.gaps, 5)
     assert first["missing"] == int(found.gaps.missing.max())
-    months = coverage.months(found)
+    span = coverage.Span(as_ns(found.held.start), as_ns(found.held.end))
+    months = coverage.months(found.gaps, calendars.sessions("XNYS"), Timeframe.D1, span)
     january, september = months[0].cells[0], months[1].cells[8]
     assert january.text.endswith("?") and january.level == "part" and "5 unexplained" in january.title
     assert september.text == "0X" and september.level == "none"
+
+
+def test_holidays_half_days_and_the_time_before_the_history_are_marked(places):  # noqa: F811
+    row = make.instrument("ABC")
+    kept = holed(row, make.bars(), [])
+    (found,) = holdings(row)
+    table, end = calendars.sessions("XNYS"), as_ns(found.held.end)
+    span = coverage.Span(as_ns(found.held.start), end)
+    days = coverage.days(found.gaps, table, Timeframe.D1, span, 2020, found.absences())
+    july, november = days[6].cells, days[10].cells
+    assert (july[2].text, july[2].level) == ("C", "closed") and "holiday" in july[2].title
+    assert [cell.text for cell in november[25:29]] == ["C", "100½", "", ""]
+    assert "half day: 180 minutes less" in november[26].title
+
+    head = as_ns(dt.datetime(2018, 11, 20, tzinfo=dt.UTC))
+    gaps = find_session_gaps(kept, table, Timeframe.D1, head, end)
+    year, *_ = coverage.months(gaps, table, Timeframe.D1, coverage.Span(head, end, head))
+    assert (year.label, [cell.text for cell in year.cells]) == ("2018", ["L"] * 10 + ["0?"] * 2)
+    days = coverage.days(gaps, table, Timeframe.D1, coverage.Span(head, end, head), 2018)
+    assert [cell.text for cell in days[10].cells[17:22]] == ["L", "L", "0?", "0?", ""]  # Thursday the 22nd is a holiday
+    assert (days[0].cells[0].title, days[0].cells[0].level) == ("before IB's history begins", "closed")
 
 
 def test_only_a_whole_month_is_called_100():
     assert coverage.Cell(1_000, (1, 0, 0, 0, 0)).text == "99?"
     assert coverage.Cell(1_000, (1, 0, 0, 0, 0)).level == "most"
     assert (coverage.Cell(5, (0,) * 5).text, coverage.Cell(5, (0,) * 5).level) == ("100", "full")
-    assert (coverage.NOTHING.text, coverage.NOTHING.level, coverage.NOTHING.title) == ("", "closed", "")
-
-
-def test_holidays_and_half_days_of_new_york_are_marked(places):  # noqa: F811
-    row = make.instrument("ABC", make.bars())
-    (found,) = holdings(row)
-    november = coverage.days(found, 2020)[10].cells
-    # Thanksgiving, the half day after it, the Saturday
-    assert [each.text for each in november[25:28]] == ["-", "100½", ""]
-    assert [each.title for each in november[25:28]] == ["1 closed day", "1 of 1 bars; 1 half day", ""]
-    assert november[25].level == "closed"
-    month = coverage.months(found)[1].cells[10]
-    assert (month.text, month.title) == ("100", "20 of 20 bars; 1 closed day; 1 half day")
-    of_year = [cell for each in coverage.days(found, 2020) for cell in each.cells]
-    assert (sum(each.closed for each in of_year), sum(each.half_days for each in of_year)) == (9, 2)
-
-
-def test_the_map_reaches_back_to_where_ib_begins_and_on_to_now(places):  # noqa: F811
-    row = make.instrument("ABC")
-    store.write_bars(instrument=row, series=replace(make.bars(), adjustment=Adjustment.SPLIT), source=IB)
-    HeadTime.objects.create(
-        instrument=row, what="TRADES", start=dt.datetime(2018, 12, 1, tzinfo=dt.UTC), asked=dt.datetime.now(dt.UTC)
-    )
-    (found,) = holdings(row, now=dt.datetime(2021, 2, 1, 12, tzinfo=dt.UTC))
-    rows = coverage.months(found)
-    assert [each.label for each in rows] == ["2018", "2019", "2020", "2021"]
-    assert (rows[0].cells[10], rows[0].cells[11].text, rows[1].cells[0].text) == (coverage.NOTHING, "0?", "100")
-    assert rows[0].cells[11].title == "0 of 19 bars; missing: 19 unexplained; 2 closed days; 1 half day"
-    assert (rows[3].cells[0].text, rows[3].cells[1]) == ("0?", coverage.NOTHING)
-    assert (found.before, found.after) == (19, 19)
+    assert (coverage.NOTHING.text, coverage.NOTHING.level) == ("", "closed")
 
 
 # ---- comparing

@@ -151,7 +151,7 @@ def test_the_dashboard_asks_the_same_questions_however_much_there_is(
 ):
     desk.full_desk(trader)
     client.get("/")
-    with django_assert_num_queries(21):
+    with django_assert_num_queries(23):
         client.get("/")
     for number in range(12):
         desk.backtest(tag=f"t{number}")
@@ -162,7 +162,7 @@ def test_the_dashboard_asks_the_same_questions_however_much_there_is(
         Position.objects.create(account=Account.objects.first(), instrument=row, quantity=1)
         Account.objects.create(number=f"U{number}")
         Heartbeat.objects.create(name=f"worker:data@{number}", started=timezone.now(), seen=timezone.now())
-    with django_assert_num_queries(21):
+    with django_assert_num_queries(23):
         client.get("/")
 
 

@@ -177,7 +177,7 @@ def test_hostile_texts_of_a_run_stay_text(client, researcher):
 def test_the_list_asks_the_same_questions_however_long_it_is(client, researcher, django_assert_num_queries, address):
     mixed_runs(6)
     client.get(address)
-    questions = 6 if "kind" in address else 8  # session, user, its two kinds of permissions, the halt; each kind
+    questions = 7 if "kind" in address else 11  # session, user, its permissions, the halt; each kind; whether a load is
     with django_assert_num_queries(questions):
         client.get(address)
     mixed_runs(70)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 from decimal import Decimal
 
@@ -21,7 +22,9 @@ from tradingsite.models import ConfigChange
 
 pytestmark = pytest.mark.django_db
 ABOUT = {"actor": None, "source": ConfigChange.Source.FILE}
-MANY = settings(max_examples=25, suppress_health_check=list(HealthCheck))
+# More by DOCUMENT_EXAMPLES.
+EXAMPLES = int(os.environ.get("DOCUMENT_EXAMPLES", "8"))
+MANY = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 
 
 @contextlib.contextmanager
@@ -199,7 +202,7 @@ def test_a_bad_document_in_the_middle_undoes_what_came_before_and_after_it():
     assert tables() == before
 
 
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3 * EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_rubbish_in_any_place_is_refused_or_imported_whole(data):
     rubbish = st.recursive(

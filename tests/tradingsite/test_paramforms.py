@@ -1,4 +1,5 @@
 import datetime as dt
+import os
 import re
 import subprocess
 import sys
@@ -34,6 +35,8 @@ from tradingsite.paramforms import (
 registry.load()
 LIBRARY = {name: registry.get(name).Params for name in ("ma_crossover", "momentum", "breakout", "mean_reversion")}
 Cross = LIBRARY["ma_crossover"]
+# Of each property; more by FORM_EXAMPLES.
+EXAMPLES = int(os.environ.get("FORM_EXAMPLES", "100"))
 MODELS = {**LIBRARY, "risk": RiskConfig, "execution": ExecutionConfig, "sizing": SizingConfig}
 
 
@@ -239,7 +242,7 @@ ZOO = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=EXAMPLES)
 @given(ZOO)
 def test_whatever_a_model_can_hold_goes_through_fields_and_yaml_unchanged(zoo):
     values = zoo.model_dump(mode="json")
@@ -344,7 +347,7 @@ def expected(model: type[BaseModel], data: dict[str, str]) -> dict[str, Any] | N
 
 
 @pytest.mark.parametrize("name", MODELS)
-@settings(max_examples=200)
+@settings(max_examples=EXAMPLES)
 @given(st.data())
 def test_the_model_alone_decides_and_nothing_ever_raises(name, data):
     model = MODELS[name]
@@ -366,7 +369,7 @@ def test_the_model_alone_decides_and_nothing_ever_raises(name, data):
     form.as_p()
 
 
-@settings(max_examples=300)
+@settings(max_examples=EXAMPLES)
 @given(
     st.sampled_from(sorted(MODELS)),
     NASTY | st.recursive(NASTY, lambda x: st.lists(x) | st.dictionaries(NASTY, x)).map(str),
@@ -383,7 +386,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=EXAMPLES)
 @given(st.dictionaries(st.sampled_from(field_names(Zoo)) | TEXT, JSON, max_size=8))
 def test_any_stored_json_can_be_shown(stored):
     form = type("F", (forms.Form,), form_fields(Zoo))(initial=initial(Zoo, stored))

@@ -80,7 +80,7 @@ def wait_for_the_plan(stack: Stack) -> list[list[Any]]:
         time.sleep(2)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("servers", SERVERS)
 def test_symbols_become_bars_by_command_api_and_plan_and_a_killed_worker_costs_nothing(tmp_path, servers):
     with on_servers(servers, tmp_path) as stack, running(stack):

@@ -2,6 +2,7 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
+import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
@@ -37,7 +38,7 @@ class Command(BaseCommand):
         except BadInput as error:
             raise CommandError(str(error)) from error
         if options["json"]:
-            self.stdout.write(json.dumps([each.as_dict() for each in found], indent=1))
+            self.stdout.write(json.dumps([_document(each) for each in found], indent=1))
         elif not found:
             self.stdout.write("no bars are held; import some with `manage.py import_bars` or `manage.py import_demo`")
         else:
@@ -76,8 +77,21 @@ class Command(BaseCommand):
         reasons = ", ".join(f"{bars:,} {name}" for name, bars in found["classes"].items() if bars)
         if reasons:
             self.stdout.write(f"  why: {reasons}")
-        self.stdout.write(f"  no bars are due: {found['closed_days']:,} closed days, {found['half_days']:,} half days")
+        if found["closed_days"] or found["half_days"]:
+            days = f"{found['closed_days']:,} closed days, {found['half_days']:,} half days"
+            self.stdout.write(f"  no bars are due: {days}")
         if found["map"]:
             drawn = found["map"]
             span = f"{drawn['start'][:10]} to {drawn['end'][:10]}"
             self.stdout.write(f"  map by {drawn['unit']}, {span}: {drawn['line']}")
+
+
+def _document(holding: Holding) -> dict[str, Any]:
+    """What the API tells too, and the days on which the exchange was closed or closed early."""
+    if holding.gaps is None:
+        return holding.as_dict()
+    days = [
+        {"day": str(np.datetime64(each.day, "D")), "kind": each.kind.label, "minutes": each.minutes}
+        for each in holding.absences()
+    ]
+    return holding.as_dict() | {"absences": days}
