@@ -3,7 +3,8 @@
 pace: a day of minutes of 500 instruments each, from a simulated gateway that keeps all of IB's limits for bars of any
 length, by 500 loads in 8 threads. Its clock of the limits and ours run at the same multiple of real time (60).
 slots: what a slot costs that nobody has to wait for.
-gaps: what is missing of a year of minutes of 500 instruments, from their files; a cold process and a warm one.
+gaps: what is missing of a year of minutes of 500 instruments, from their files; a cold process and a warm one. Then
+the plan of a full load of each, as one after the other is asked for.
 """
 
 from __future__ import annotations
@@ -188,7 +189,7 @@ def slots(count: int = 2_000) -> None:
 
 def gaps(count: int) -> None:
     """The analysis behind `manage.py coverage`: catalogue, files, what is known, gaps. Every hundredth bar is missing
-    at random, and an hour here and there."""
+    at random, and an hour here and there; of each instrument the head, a halt and ten proven ranges are known."""
     import numpy as np
     from django.core.management import call_command
 
@@ -196,7 +197,9 @@ def gaps(count: int) -> None:
     from domain.bars import BarSeries
     from marketdata import calendars, store, verification
     from marketdata.holdings import holdings_of
-    from marketdata.models import Instrument
+    from marketdata.models import Halt, HeadTime, Instrument, ProvenRange
+    from marketdata.moments import as_datetime
+    from marketdata.planning import check_ask, make_plan
 
     call_command("migrate", verbosity=0)
     start, end = session_times("2023-01-01", "2023-12-31", True)
@@ -213,18 +216,34 @@ def gaps(count: int) -> None:
         bars = BarSeries.from_columns("1m", start=start[keep], end=end[keep], **columns)
         store.write_bars(instrument=instrument, series=bars, source="benchmark")
         missing += int((~keep).sum())
+        first = as_datetime(int(start[0]))
+        HeadTime.objects.create(instrument=instrument, start=first, asked=first)
+        Halt.objects.create(instrument=instrument, start=as_datetime(int(start[1000])), end=as_datetime(int(end[1100])))
+        hours = [(as_datetime(int(start[at])), as_datetime(int(end[at + 30]))) for at in range(5_000, 95_000, 9_000)]
+        ProvenRange.objects.bulk_create(
+            ProvenRange(instrument=instrument, timeframe="1m", start=lo, end=hi, proven=hi) for lo, hi in hours
+        )
     calendars.sessions("XNYS")
     instruments = list(Instrument.objects.all())
     for what in ("first in this process: every file is hashed", "again", "again"):
         if what != "again":
             verification._verified.clear()
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         found = sum(int(each.gaps.missing.sum()) for each in holdings_of(instruments) if each.gaps is not None)
-        took = time.perf_counter() - began
+        took, used = time.perf_counter() - began, time.process_time() - used
         if found != missing:
             raise SystemExit(f"found {found} of {missing} missing bars")
         bars_looked_at = count * len(start)
-        print(f"gaps of {count} instruments, {bars_looked_at:,} minutes, {missing:,} missing: {took:.2f} s ({what})")
+        print(
+            f"gaps of {count} instruments, {bars_looked_at:,} minutes, {missing:,} missing: "
+            f"{took:.2f} s, {used:.2f} s of processor ({what})"
+        )
+    now_ns = int(end[-1])
+    began, used = time.perf_counter(), time.process_time()
+    for instrument in instruments:
+        make_plan(check_ask(instrument=instrument, timeframe="1m", mode="full", now_ns=now_ns), now_ns)
+    took, used = time.perf_counter() - began, time.process_time() - used
+    print(f"a plan of a full load for each, one by one: {took:.2f} s, {used:.2f} s of processor")
 
 
 def main(name: str, speed: float = PACE, count: float = 500) -> None:

@@ -37,6 +37,11 @@ class GapClass(IntEnum):
     def label(self) -> str:
         return self.name.lower()
 
+    @property
+    def letter(self) -> str:
+        """What stands for it in maps."""
+        return "?LXHNPF"[self]
+
 
 class Explanation(NamedTuple):
     """Why no bar exists that lies wholly in [start_ns, end_ns); NO_TRADES is an answer of the data source."""
@@ -126,14 +131,17 @@ def _explain(
     lo: NDArray[np.int64], hi: NDArray[np.int64], explanations: Sequence[Explanation], numbering: BarNumbers
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Codes]:
     """The gaps [lo, hi) cut where an explanation begins or ends, and the class of each piece."""
-    ranges = [(numbering.starts_before(e.start_ns), numbering.ends_by(e.end_ns), e.reason) for e in explanations]
-    for begin, end, _ in ranges:
-        for cut in (begin, end):
-            at = np.flatnonzero((lo < cut) & (cut < hi))
-            lo, hi = np.insert(lo, at + 1, cut), np.insert(hi, at, cut)
+    begin = numbering.starting_before(np.array([each.start_ns for each in explanations], np.int64))
+    end = np.array([numbering.ends_by(each.end_ns) for each in explanations], np.int64)
+    cuts = np.unique(np.append(begin, end))
+    # The gap that begins before each cut; it is cut where it ends behind it.
+    gap = np.searchsorted(lo, cuts) - 1
+    cuts = cuts[(gap >= 0) & (cuts < hi[gap])] if len(lo) else cuts[:0]
+    lo, hi = np.sort(np.append(lo, cuts)), np.sort(np.append(hi, cuts))
     reason = np.zeros(len(lo), np.int8)
-    for begin, end, code in ranges:
-        reason[(lo >= begin) & (hi <= end)] = code
+    first, last = np.searchsorted(lo, begin), np.searchsorted(hi, end, side="right")
+    for row, each in enumerate(explanations):
+        reason[first[row] : last[row]] = each.reason
     # Two explanations of one class that touch are one gap.
     if len(lo):
         new = np.concatenate([[True], (lo[1:] != hi[:-1]) | (reason[1:] != reason[:-1])])

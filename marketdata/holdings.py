@@ -18,7 +18,7 @@ from marketdata.contracts import basis_of
 from marketdata.errors import StoreError
 from marketdata.models import BarFile, CorporateAction, Instrument
 from marketdata.moments import as_ns
-from marketdata.planning import due_ns
+from marketdata.planning import IB, SIMULATED, due_ns
 from marketdata.proofs import Knowledge
 from marketdata.verification import load_starts
 
@@ -28,7 +28,11 @@ _AT_ONCE = 500
 _CELLS = {"week": 60, "month": 120}
 
 
-MAP_MARKS = "# all held, + 95 % or more, - less, . none, _ no bar can exist"
+MAP_MARKS = (
+    "# all held, + 95 % or more, - less, . none, _ no bar is expected or can exist; where one reason explains all that "
+    "is missing its letter, a capital where none is held: "
+    + ", ".join(f"{code.letter} {code.label.replace('_', ' ')}" for code in GapClass if code)
+)
 
 
 class Map(NamedTuple):
@@ -40,20 +44,25 @@ class Map(NamedTuple):
 
     @property
     def line(self) -> str:
-        """A character a unit, by `MAP_MARKS`, of the bars that can exist."""
+        """A character a unit, by `MAP_MARKS`; shares are those of the bars that can exist."""
+        counts = self.counts
         return "".join(
-            "_" if not possible else "#" if held == possible else "." if not held else "+" if share >= 0.95 else "-"
-            for possible, held, share in zip(
-                self.counts.possible.tolist(),
-                self.counts.held.tolist(),
-                (self.counts.held / np.maximum(self.counts.possible, 1)).tolist(),
-                strict=True,
-            )
+            _mark(*unit)
+            for unit in zip(counts.held.tolist(), counts.possible.tolist(), counts.missing.tolist(), strict=True)
         )
 
     def as_dict(self) -> dict[str, Any]:
         start, end = _text(int(self.edges[0])), _text(int(self.edges[-1]))
         return {"unit": self.unit, "start": start, "end": end, "line": self.line}
+
+
+def _mark(held: int, possible: int, missing: list[int]) -> str:
+    reasons = [GapClass(code) for code, bars in enumerate(missing) if bars]
+    if len(reasons) == 1 and reasons[0] is not GapClass.UNEXPECTED:
+        return reasons[0].letter.lower() if held else reasons[0].letter
+    if not possible:
+        return "_"
+    return "#" if held == possible else "." if not held else "+" if held >= 0.95 * possible else "-"
 
 
 class Holding(NamedTuple):
@@ -151,7 +160,8 @@ def holdings_of(
     each in about a second.
 
     With `now` (the gateway's) it also says what is missing before the first bar, where IB has said since when it has
-    bars, and after the last of an active instrument: bars that are complete by then.
+    bars, and after the last of an active instrument: bars that are complete by then. Only of series that loads keep:
+    nobody promised that a file that was imported is continued, so it is whole from its first bar to its last.
     """
     series = {} if timeframe is None else {"timeframe": str(timeframe)}
     wanted = list(instruments)
@@ -185,7 +195,7 @@ def _compare(
     first, last = int(starts[0]), int(starts[-1]) + 1
     gaps = find_session_gaps(starts, table, frame, first, last, explanations)
     since, until = first, as_ns(held.end)
-    if now is not None and held.adjustment == basis_of(instrument, held.what):
+    if now is not None and is_loaded(instrument, held):
         head = known.head(instrument, held.what)
         since = first if head is None else min(first, max(head, int(table.open[0])))
         until = max(until, due_ns(table, frame, as_ns(now))) if instrument.active else until
@@ -194,6 +204,11 @@ def _compare(
         until = max(min(until, int(table.close[-1])), since)
         whole = find_session_gaps(starts, table, frame, since, until, explanations)
     return Holding(instrument, held, gaps, len(starts) - gaps.held, 0, "", whole, since, until)
+
+
+def is_loaded(instrument: Instrument, held: store.Coverage) -> bool:
+    """Whether loads keep the series: some of it came by them, in the prices that they ask for."""
+    return held.adjustment == basis_of(instrument, held.what) and not {IB, SIMULATED}.isdisjoint(held.sources)
 
 
 def largest_gaps(gaps: Gaps, count: int) -> list[dict[str, Any]]:

@@ -169,7 +169,7 @@ class Loading:
             None if run.start is None else as_ns(run.start),
             None if run.end is None else as_ns(run.end),
         )
-        ask = rebuilding.mode_for(ask, simulated=source() == rebuilding.SIMULATED)
+        ask = rebuilding.mode_for(ask, simulated=source() == planning.SIMULATED)
         is_scheduled = run.plan_id is not None
         plan = planning.make_plan(ask, self._now_ns(), scheduled=is_scheduled)
         # Knowing where the history begins costs a request, and saves those before it.
@@ -506,7 +506,7 @@ class Loading:
 
 def source() -> str:
     """Where bars come from, as their files say it."""
-    return rebuilding.SIMULATED if settings.TRADING_MODE == "simulated" else rebuilding.IB
+    return planning.SIMULATED if settings.TRADING_MODE == "simulated" else planning.IB
 
 
 def explain(error: Exception) -> str:

@@ -22,6 +22,9 @@ from marketdata.models import BarFile, Fetch, HeadTime, Instrument, RequestLengt
 from marketdata.models.loads import Mode
 from marketdata.moments import as_datetime, as_ns, day_ns
 
+IB, SIMULATED = "IB", "IB, simulated"
+"""The source of bars that a load brought."""
+
 # Where nobody has asked yet how far back IB goes. The load itself asks.
 _ASSUMED_YEARS = {True: 10, False: 30}
 _YEAR_NS = 365 * DAY_NS

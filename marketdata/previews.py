@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from domain.errors import BadInput
-from marketdata import loading, pacing, rebuilding
+from marketdata import loading, pacing, planning, rebuilding
 from marketdata.loadruns import result_of
 from marketdata.models import LoadRun
 from marketdata.models.loads import Mode
@@ -49,7 +49,7 @@ def gateway_now(now: dt.datetime) -> dt.datetime:
 def plan_load(ask: LoadAsk, now: dt.datetime, *, scheduled: bool = False) -> LoadPlanning:
     """What the load would do, as the data worker will plan it at `now` (the gateway's). BadInput where it cannot be
     made."""
-    meant = rebuilding.mode_for(ask, simulated=loading.source() == rebuilding.SIMULATED)
+    meant = rebuilding.mode_for(ask, simulated=loading.source() == planning.SIMULATED)
     return make_plan(meant, as_ns(now), scheduled=scheduled)
 
 

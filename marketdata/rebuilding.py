@@ -23,13 +23,12 @@ from marketdata.loadruns import queue_load
 from marketdata.models import Fetch, LoadRun, Restatement
 from marketdata.models.loads import Mode
 from marketdata.moments import as_datetime, as_ns
-from marketdata.planning import LoadAsk, held_files
+from marketdata.planning import SIMULATED, LoadAsk, held_files
 from marketdata.proofs import Proof
 from marketdata.signals import series_rebuilt
 from tradingsite.attempts import Attempt
 from tradingsite.runs import Run, own
 
-IB, SIMULATED = "IB", "IB, simulated"
 STAGING = "staging"
 
 log = logging.getLogger(__name__)

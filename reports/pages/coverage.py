@@ -16,18 +16,18 @@ from domain.timeframe import DAY_NS, Timeframe
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 # The letter stands in the cells, so that colour is not the only signal.
-CLASSES = {
-    GapClass.UNEXPECTED: ("?", "Unexplained", "nobody has said why: load or import them"),
-    GapClass.BEFORE_LISTING: ("L", "Before the listing", "the instrument was not traded yet"),
-    GapClass.AFTER_DELISTING: ("X", "After the delisting", "the instrument was not traded any more"),
-    GapClass.HALT: ("H", "Halt", "trading was halted"),
-    GapClass.NO_TRADES: ("N", "No trades", "the data source says that nobody traded"),
-    GapClass.NO_PERMISSION: ("P", "No permission", "IB asks for a subscription"),
-    GapClass.FAILED: ("F", "Failed", "IB did not answer; it is asked again"),
+_TOLD = {
+    GapClass.UNEXPECTED: ("Unexplained", "nobody has said why: load or import them"),
+    GapClass.BEFORE_LISTING: ("Before the listing", "the instrument was not traded yet"),
+    GapClass.AFTER_DELISTING: ("After the delisting", "the instrument was not traded any more"),
+    GapClass.HALT: ("Halt", "trading was halted"),
+    GapClass.NO_TRADES: ("No trades", "the data source says that nobody traded"),
+    GapClass.NO_PERMISSION: ("No permission", "IB asks for a subscription"),
+    GapClass.FAILED: ("Failed", "IB did not answer; it is asked again"),
 }
+CLASSES = {code: (code.letter, *told) for code, told in _TOLD.items()}
 
-
-CLOSED, HALF_DAY, BEFORE = "C", "½", "L"
+CLOSED, HALF_DAY, BEFORE = "C", "½", GapClass.BEFORE_LISTING.letter
 
 
 class Cell(NamedTuple):

@@ -185,6 +185,30 @@ def test_counting_by_session_finds_the_gaps_that_comparing_bar_by_bar_finds(
     assert (fast.expected, fast.held) == (slow.expected, slow.held)
 
 
+@given(
+    calendar=st.sampled_from(["XNYS", "XHKG"]),
+    timeframe=st.sampled_from([Timeframe.M30, Timeframe.H1, Timeframe.D1]),
+    share=st.sampled_from([0.0, 0.5, 0.9]),
+    seed=st.integers(0, 10_000),
+    known=st.lists(
+        st.tuples(st.integers(-3000, 33 * 1440), st.integers(1, 8000), st.sampled_from(list(GapClass))), max_size=8
+    ),
+)
+def test_explanations_class_the_bars_that_they_class_one_by_one(calendar, timeframe, share, seed, known):
+    table = sessions(calendar)
+    asked = ns("2024-01-02"), ns("2024-02-01")
+    starts, ends = table.expected_bars(timeframe, *asked)
+    held = starts[np.random.default_rng(seed).random(len(starts)) < share]
+    explanations = [
+        Explanation(asked[0] + minute * MINUTE_NS, asked[0] + (minute + length) * MINUTE_NS, reason)
+        for minute, length, reason in known
+    ]
+    fast = find_session_gaps(held, table, timeframe, *asked, explanations)
+    slow = find_gaps(held, starts, ends, explanations)
+    for name in GAP_COLUMNS:
+        assert getattr(fast, name).tolist() == getattr(slow, name).tolist(), name
+
+
 @given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)))
 def test_gaps_are_the_runs_of_the_set_difference(held, expected):
     wanted = np.array(sorted(expected), np.int64)
@@ -280,3 +304,16 @@ def test_new_york_was_closed_and_closed_early_on_the_days_of_the_reference():
 def test_a_holiday_and_a_half_day_are_told_with_the_minutes_that_they_take(calendar, start, end, absences):
     found = calendar_absences(sessions(calendar), ns(start), ns(end))
     assert [(str(np.datetime64(each.day, "D")), each.kind.label, each.minutes) for each in found] == absences
+
+
+@pytest.mark.parametrize(
+    ("calendar", "start", "end", "closed"),
+    [
+        ("24/7", "2023-12-20", "2024-01-10", []),
+        ("FX", "2024-03-01", "2024-03-20", []),
+        ("XSAU", "2024-02-16", "2024-02-26", ["2024-02-22"]),  # Founding Day; the week is Sunday to Thursday
+    ],
+)
+def test_weekends_are_those_of_the_calendar(calendar, start, end, closed):
+    found = calendar_absences(sessions(calendar), ns(start), ns(end))
+    assert [str(np.datetime64(each.day, "D")) for each in found if each.kind is AbsenceKind.CLOSED] == closed

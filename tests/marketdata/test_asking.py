@@ -7,7 +7,7 @@ from domain.errors import BadInput
 from marketdata import store
 from marketdata.asking import MOST, Wish, ask_for, wishes_of
 from marketdata.models import BarFile, LoadRun
-from marketdata.rebuilding import SIMULATED
+from marketdata.planning import SIMULATED
 from tests.marketdata import loads, make
 from tests.tradingsite.people import person
 

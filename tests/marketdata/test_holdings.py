@@ -11,11 +11,13 @@ from django.core.management.base import CommandError
 
 from domain.adjustments import Delisting
 from domain.bars import Adjustment, merge
+from domain.coverage import Counts
 from domain.gaps import AbsenceKind, GapClass
 from marketdata import services, store
-from marketdata.holdings import holdings, holdings_of
+from marketdata.holdings import MAP_MARKS, Map, holdings, holdings_of
 from marketdata.management.commands import coverage
 from marketdata.models import BarFile, Fetch, Halt, HeadTime, Instrument, LoadRun, ProvenRange
+from marketdata.planning import IB, SIMULATED
 from tests.marketdata import loads, make
 
 pytestmark = pytest.mark.django_db
@@ -57,7 +59,7 @@ def held_minutes(**series):
     """390 bars of 2023-01-03, as the loader keeps them."""
     spy = make.instrument()
     bars = dataclasses.replace(make.minutes(390), adjustment=Adjustment.SPLIT)
-    store.write_bars(instrument=spy, series=bars, source="test", **series)
+    store.write_bars(instrument=spy, series=bars, **({"source": IB} | series))
     return spy
 
 
@@ -99,6 +101,59 @@ def test_prices_that_the_loader_does_not_keep_end_where_they_end():
 
 
 @pytest.mark.usefixtures("bars_root")
+@pytest.mark.parametrize(("source", "is_kept"), [("SPY.csv", False), (IB, True), (SIMULATED, True)])
+def test_an_imported_file_does_not_lack_the_years_around_it(source, is_kept):
+    spy = held_minutes(source=source)
+    HeadTime.objects.create(instrument=spy, what="TRADES", start=dt.datetime(2022, 12, 30, tzinfo=dt.UTC), asked=NOW)
+    (found,) = holdings(spy, now=NOW)
+    assert (found.before, found.after) == ((390, 810) if is_kept else (0, 0))
+    assert found.gaps is not None and (found.gaps.expected, len(found.gaps)) == (390, 0)
+
+
+@pytest.mark.usefixtures("bars_root")
+def test_an_imported_file_that_a_load_continues_is_kept_from_then_on():
+    spy = held_minutes(source="SPY.csv")
+    later = dataclasses.replace(make.minutes(30, first="2024-01-03T14:30"), adjustment=Adjustment.SPLIT)
+    store.write_bars(instrument=spy, series=later, source=IB)
+    assert holdings(spy, now=dt.datetime(2024, 1, 3, 15, 10, tzinfo=dt.UTC))[0].after == 10
+
+
+@pytest.mark.parametrize(
+    ("held", "missing", "mark"),
+    [
+        (10, {}, "#"),
+        (0, {}, "_"),
+        (96, {GapClass.UNEXPECTED: 4}, "+"),
+        (5, {GapClass.UNEXPECTED: 5}, "-"),
+        (0, {GapClass.UNEXPECTED: 5}, "."),
+        (0, {GapClass.BEFORE_LISTING: 5}, "L"),
+        (5, {GapClass.BEFORE_LISTING: 5}, "l"),
+        (0, {GapClass.AFTER_DELISTING: 5}, "X"),
+        (9, {GapClass.HALT: 1}, "h"),
+        (9, {GapClass.NO_TRADES: 1}, "n"),
+        (0, {GapClass.NO_PERMISSION: 5}, "P"),
+        (99, {GapClass.FAILED: 1}, "f"),
+        (9, {GapClass.HALT: 1, GapClass.NO_TRADES: 1}, "#"),
+        (0, {GapClass.HALT: 1, GapClass.NO_TRADES: 1}, "_"),
+        (0, {GapClass.FAILED: 1, GapClass.UNEXPECTED: 1}, "."),
+        (95, {GapClass.FAILED: 1, GapClass.UNEXPECTED: 4, GapClass.HALT: 100}, "+"),
+    ],
+)
+def test_one_reason_for_all_that_is_missing_stands_in_the_map_by_its_letter(held, missing, mark):
+    row = np.zeros((1, len(GapClass)), np.int64)
+    for code, bars in missing.items():
+        row[0, code] = bars
+    counts = Counts(np.array([held]) + row.sum(axis=1), row)
+    assert Map("month", np.array([0, 1]), counts).line == mark
+
+
+def test_the_legend_of_the_map_has_every_letter():
+    assert len({code.letter for code in GapClass}) == len(GapClass)
+    for code in set(GapClass) - {GapClass.UNEXPECTED}:
+        assert f"{code.letter} {code.label.replace('_', ' ')}" in MAP_MARKS
+
+
+@pytest.mark.usefixtures("bars_root")
 def test_every_missing_bar_has_its_class():
     spy = held_minutes()
     day = dt.datetime(2023, 1, 4, tzinfo=dt.UTC)
@@ -132,7 +187,7 @@ def test_every_missing_bar_has_its_class():
 def test_a_map_is_drawn_in_weeks_months_or_years_as_long_as_it_is(bars_root):
     spy = make.instrument()
     days = loads.series("1d", "2022-01-03", "2023-06-30", without=["2022-03-15"])
-    store.write_bars(instrument=spy, series=days, source="test")
+    store.write_bars(instrument=spy, series=days, source=IB)
     drawn = holdings(spy, now=dt.datetime(2023, 8, 15, tzinfo=dt.UTC))[0].map()
     assert drawn is not None
     assert (drawn.unit, drawn.line) == ("month", "##+" + "#" * 15 + "..") and len(drawn.edges) == 21

@@ -44,7 +44,7 @@ class Command(BaseCommand):
         else:
             for each in found:
                 self._print(each)
-            self.stdout.write(f"map: {MAP_MARKS}")
+            self.stdout.write("map: " + MAP_MARKS.replace("; ", ";\n     "))
         faulty = [f"{each.instrument.symbol} {each.held.timeframe}" for each in found if each.fault]
         if faulty:
             raise CommandError(f"{len(faulty)} of {len(found)} series cannot be read: {', '.join(faulty)}")
