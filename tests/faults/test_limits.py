@@ -91,7 +91,7 @@ print(json.dumps(list(Backtest.objects.filter(origin="schedule").values_list("ef
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
-    made = Stack(tmp_path_factory.mktemp("limits"), BACKTEST_SECONDS="4", RUN_MEMORY_MB="1500")
+    made = Stack(tmp_path_factory.mktemp("limits"), BACKTEST_SECONDS="12", RUN_MEMORY_MB="1500")
     (made.state / "plugins").mkdir()
     (made.state / "plugins" / "bad.py").write_text(BAD)
     with running(made) as started:
