@@ -18,6 +18,8 @@ _DURATION = re.compile(r"([1-9][0-9]{0,4}) ([SDWMY])")
 # A month may be February and a year has 365 days at least: what a duration surely reaches back.
 _UNIT_NS = {"S": SECOND_NS, "D": DAY_NS, "W": 7 * DAY_NS, "M": 28 * DAY_NS, "Y": 365 * DAY_NS}
 _WEEKS_OF_A_YEAR = 52
+# No history is longer, and times in nanoseconds end after three of them.
+_LONGEST_NS = 100 * 365 * DAY_NS
 
 
 class Segment(NamedTuple):
@@ -36,7 +38,10 @@ def duration_ns(text: str) -> int:
     found = _DURATION.fullmatch(text)
     if not found:
         raise BadInput(f"{text[:30]!r} is not a duration: give a number and S, D, W, M or Y, such as '1 D' or '2 W'")
-    return int(found[1]) * _UNIT_NS[found[2]]
+    length = int(found[1]) * _UNIT_NS[found[2]]
+    if length > _LONGEST_NS:
+        raise BadInput(f"{text} is longer than a century; give a shorter duration, such as '1 Y'")
+    return length
 
 
 def cut(gaps: Gaps, sessions: SessionTable, timeframe: Timeframe, longest: str) -> list[Segment]:

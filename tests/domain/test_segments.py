@@ -119,6 +119,13 @@ def test_what_is_no_duration_is_refused(text):
         duration_ns(text)
 
 
+@pytest.mark.parametrize("text", ["101 Y", "500 Y", "99999 Y", "99999 M"])
+def test_a_duration_of_more_than_a_century_is_refused_before_times_overflow(text):
+    with pytest.raises(BadInput, match="longer than a century"):
+        duration_ns(text)
+    assert duration_ns("100 Y") == 36_500 * DAY_NS
+
+
 def test_a_duration_is_never_shorter_than_a_bar():
     table, opens = sessions("XNYS"), at("2023-03-08T14:30")
     assert duration(opens, opens + 30 * MINUTE_NS, Timeframe.H1, table) == "3600 S", (
